@@ -1,0 +1,100 @@
+"""What a forward pass reads: one flat row of tokens and the plan of who attends to whom."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def _pinned(value: Any) -> Any:
+    return value.pin_memory() if hasattr(value, "pin_memory") else value
+
+
+class _Pinnable:
+    """Gives a dataclass of tensors the `pin_memory` that torch's data loader looks for."""
+
+    def pin_memory(self) -> Any:
+        fields = {f.name: _pinned(getattr(self, f.name)) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+        return dataclasses.replace(self, **fields)  # type: ignore[type-var]
+
+
+@dataclass(kw_only=True)
+class AttentionPlan(_Pinnable):
+    """Which keys each query of a flat row of tokens sees.
+
+    A row is cut into segments of consecutive queries. The queries of segment `s` are tokens
+    `query_offsets[s]:query_offsets[s + 1]`; its keys are the tokens
+    `key_index[key_offsets[s]:key_offsets[s + 1]]`: the shared prompt, where there is one, then the
+    segment itself. Inside a segment attention is causal from the bottom right: the last query sees
+    every key, the one before it all but the last.
+
+    Attributes:
+        query_offsets: Cumulative number of queries, the `cu_seqlens_q` of a variable-length kernel.
+        key_offsets: Cumulative number of keys, its `cu_seqlens_k`.
+        key_index: The token each key is, segment after segment.
+        segment_ids: The segment of each token.
+        max_queries: Most queries in a segment.
+        max_keys: Most keys of a segment.
+    """
+
+    query_offsets: Int[Tensor, " offset"]
+    key_offsets: Int[Tensor, " offset"]
+    key_index: Int[Tensor, " key"]
+    segment_ids: Int[Tensor, " token"]
+    max_queries: int
+    max_keys: int
+    # What an Attention derives from the plan once and reuses in every layer; never compared or moved.
+    cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def num_segments(self) -> int:
+        """Number of segments, a padding segment at the end included."""
+        return self.query_offsets.numel() - 1
+
+
+@dataclass(kw_only=True)
+class PackedBatch(_Pinnable):
+    """Prompts and responses packed into one flat row of tokens without padding.
+
+    Attributes:
+        input_ids: The tokens.
+        position_ids: Their positions; every response restarts where its prompt ends.
+        plan: Who attends to whom.
+        source_index: Per supervised token, the token whose hidden state predicts it.
+        target_ids: The supervised tokens. (The last prompt token predicts the first token of each of
+            its responses, which shifted labels cannot express.)
+        response_index: Per supervised token, the response it belongs to.
+        end_index: Per response, its last supervised token.
+        prompt_index: Per response, the prompt (0, 1, ...) it answers.
+        row_ids: Per prompt, its row in the dataset.
+        denominators: The optimizer step's totals over all micro-batches and ranks, by name
+            (tokens, responses, pairs, labels, ...). Empty outside a planned step.
+    """
+
+    input_ids: Int[Tensor, " token"]
+    position_ids: Int[Tensor, " token"]
+    plan: AttentionPlan
+    source_index: Int[Tensor, " target"]
+    target_ids: Int[Tensor, " target"]
+    response_index: Int[Tensor, " target"]
+    end_index: Int[Tensor, " response"]
+    prompt_index: Int[Tensor, " response"]
+    row_ids: Int[Tensor, " prompt"]
+    denominators: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def num_responses(self) -> int:
+        """Number of responses in the batch."""
+        return self.end_index.numel()
+
+    def sum_by_response(self, values: Float[Tensor, " target"]) -> Float[Tensor, " response"]:
+        """Sums a value per supervised token within each response."""
+        zeros = torch.zeros(self.num_responses, dtype=values.dtype, device=values.device)
+        return zeros.index_add(0, self.response_index, values)
+
+    def tokens_by_response(self) -> Int[Tensor, " response"]:
+        """Number of supervised tokens of each response."""
+        return torch.bincount(self.response_index, minlength=self.num_responses)
