@@ -1,0 +1,88 @@
+"""The entry of `lit-align`: answers help, version and mistakes without heavy imports, then hands over to a command."""
+
+import os
+import signal
+import sys
+from importlib import import_module, metadata
+from types import FrameType
+from typing import NoReturn
+
+from lit_align.cli.errors import report
+from lit_align.cli.help import group_help, program_help, stored_help
+from lit_align.cli.table import Command, find_command, subcommands
+from lit_align.errors import Interrupted
+
+_HELP = ("-h", "--help")
+_BROKEN_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
+# Nothing calls home: neither library may send usage data, or fetch its settings for that, unless the user says so.
+_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv` (default: that of the process) and returns the exit code.
+
+    0 done, 1 a bug, 2 configuration, 3 data, 4 resources, 5 remote service, 6 non-finite training, 75 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except SystemExit as error:  # argparse's help and LightningCLI leave this way
+        return _exit_code(error)
+    except BrokenPipeError as error:
+        return _BROKEN_PIPE if _stdout_is_closed() else report(error, debug=debug)
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, debug=debug)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in _HELP:
+        print(program_help(), end="")
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"lit-align {metadata.version('lit-align')}")
+        return 0
+    if subcommands(words[0]) and (words[1:2] == [] or words[1] in _HELP):
+        print(group_help(words[0]), end="")
+        return 0 if words[1:] else 2
+    command, rest = find_command(words)
+    if command.is_lightning and any(word in _HELP for word in rest):
+        print(stored_help(command.name), end="")
+        return 0
+    return _run(command, rest)
+
+
+def _run(command: Command, argv: list[str]) -> int:
+    module, _, function = command.target.partition(":")
+    if command.is_lightning:
+        return import_module(module).main([command.name, *argv])
+    from lit_align.cli.functions import run_function
+
+    signal.signal(signal.SIGTERM, _terminate)  # Lightning has its own handler
+    return run_function(getattr(import_module(module), function), argv, prog=f"lit-align {command.name}")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted("stopped by SIGTERM\nThe same command continues where it stopped.")
+
+
+def _exit_code(error: SystemExit) -> int:
+    if isinstance(error.code, str):
+        print(error.code, file=sys.stderr)
+        return 1
+    return error.code or 0
+
+
+def _stdout_is_closed() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more at exit; there is nobody left to read it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

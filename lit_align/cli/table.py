@@ -1,0 +1,80 @@
+"""The commands: what each is called, which function runs it, and its line in the help of the program."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from lit_align.errors import ConfigError
+
+LIGHTNING = "lit_align.cli.lightning:main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command: `target` is `module:function`, imported only when the command runs or shows its own help."""
+
+    name: str
+    target: str
+    summary: str
+
+    @property
+    def is_lightning(self) -> bool:
+        """Whether LightningCLI parses the command (its help is stored: showing it live would import Lightning)."""
+        return self.target == LIGHTNING
+
+
+def _plain(name: str, target: str, summary: str) -> Command:
+    return Command(name=name, target=f"lit_align.commands.{target}", summary=summary)
+
+
+GROUPS: dict[str, tuple[Command, ...]] = {
+    "Train and evaluate one stage (Lightning; YAML recipes and overrides)": (
+        Command(name="fit", target=LIGHTNING, summary="Train: SFT, reward regression, DPO or RPO."),
+        Command(name="validate", target=LIGHTNING, summary="Run one pass over the validation rows."),
+        Command(name="test", target=LIGHTNING, summary="Run one pass over the test rows."),
+        Command(name="predict", target=LIGHTNING, summary="Run the model over rows and keep its predictions."),
+    ),
+    "Run the loop": (
+        _plain("run", "run:run", "Run a multi-stage recipe, such as the weak-to-strong loop; continues after a kill."),
+        _plain("report", "report:report", "Write the report of a run again: tables, plots, samples per stage."),
+        _plain("recipes", "recipes:recipes", "List the shipped recipes."),
+    ),
+    "Use models": (
+        _plain("generate", "generate:generate", "Sample K responses for every prompt of a file."),
+        _plain("score", "score:score", "Score responses with a reward model: every attribute and the reward."),
+        _plain("logprobs", "logprobs:logprobs", "Log-probability and token count of every response of a file."),
+        _plain("chat", "chat:chat", "Talk to a model in the terminal."),
+        _plain("export", "export:export", "Turn a training checkpoint into a Hugging Face folder."),
+    ),
+    "Look at data": (
+        _plain("data check", "data:check", "Read rows as training would and print what was kept and dropped, and why."),
+    ),
+}
+
+COMMANDS: dict[str, Command] = {command.name: command for group in GROUPS.values() for command in group}
+
+
+def find_command(argv: list[str]) -> tuple[Command, list[str]]:
+    """Splits `argv` into the command its first one or two words name and that command's arguments.
+
+    Raises:
+        ConfigError: Where they name none; the message has the nearest names.
+    """
+    for words in (2, 1):
+        command = COMMANDS.get(" ".join(argv[:words]))
+        if command is not None and len(argv) >= words:
+            return command, argv[words:]
+    raise ConfigError(_unknown(argv))
+
+
+def subcommands(word: str) -> list[Command]:
+    """The commands of two words that begin with `word`."""
+    return [command for command in COMMANDS.values() if command.name.split()[0] == word != command.name]
+
+
+def _unknown(argv: list[str]) -> str:
+    family = subcommands(argv[0])
+    given = " ".join(argv[: 2 if family else 1])
+    near = [command.name for command in family] or get_close_matches(given, COMMANDS, n=3)
+    lines = [f"unknown command {given!r}"]
+    lines += [f"Did you mean: {', '.join(near)}?"] if near else [f"Commands: {', '.join(COMMANDS)}."]
+    return "\n".join([*lines, "See: lit-align --help"])
