@@ -1,6 +1,7 @@
 """What a forward pass reads: one flat row of tokens and the plan of who attends to whom."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,20 +10,28 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def _pinned(value: Any) -> Any:
-    return value.pin_memory() if hasattr(value, "pin_memory") else value
+class _Tensors:
+    """A dataclass of tensors: gives it the `pin_memory` that torch's data loader looks for.
 
+    Lightning moves such a batch by itself, field by field; `to_device` does it outside a Trainer.
+    """
 
-class _Pinnable:
-    """Gives a dataclass of tensors the `pin_memory` that torch's data loader looks for."""
+    def pin_memory(self) -> Any:  # noqa: ANN401 - the subclass's own type, which beartype cannot take as typing.Self
+        """The same batch in page-locked memory."""
+        return self._map(lambda value: value.pin_memory())
 
-    def pin_memory(self) -> Any:
-        fields = {f.name: _pinned(getattr(self, f.name)) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
-        return dataclasses.replace(self, **fields)  # type: ignore[type-var]
+    def to_device(self, device: torch.device | str) -> Any:  # noqa: ANN401
+        """The same batch on a device."""
+        return self._map(lambda value: value.to_device(device) if isinstance(value, _Tensors) else value.to(device))
+
+    def _map(self, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+        tensors = {name: change(value) for name, value in fields.items() if isinstance(value, Tensor | _Tensors)}
+        return dataclasses.replace(self, **tensors)  # type: ignore[type-var]
 
 
 @dataclass(kw_only=True)
-class AttentionPlan(_Pinnable):
+class AttentionPlan(_Tensors):
     """Which keys each query of a flat row of tokens sees.
 
     A row is cut into segments of consecutive queries. The queries of segment `s` are tokens
@@ -56,7 +65,7 @@ class AttentionPlan(_Pinnable):
 
 
 @dataclass(kw_only=True)
-class PackedBatch(_Pinnable):
+class PackedBatch(_Tensors):
     """Prompts and responses packed into one flat row of tokens without padding.
 
     Attributes:

@@ -1,0 +1,1 @@
+"""Backbones, attention, packing and tokenizers."""

@@ -1,0 +1,238 @@
+"""The attention seam: executes an `AttentionPlan`; the base class does it with torch's SDPA on any device."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import flash_attention_mask
+
+from lit_align.errors import ConfigError
+from lit_align.models.batch import AttentionPlan
+
+IMPLEMENTATION = "lit_align"
+"""The name under which transformers finds `planned_attention`."""
+
+# Padding a few short segments into one call costs less than another call as long as it wastes fewer flops than this.
+_WASTED_FLOPS_WORTH_A_CALL = 2**23
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over the segments of a plan, exact on every device and dtype.
+
+    Segments of similar size share one padded call of `torch.nn.functional.scaled_dot_product_attention`.
+    A plugin overrides `forward` (and `check`) and is chosen by its class path.
+    """
+
+    def check(self, *, dtype: torch.dtype, head_dim: int) -> None:
+        """Raises `ConfigError` where this implementation cannot run; called once, when the model is built."""
+
+    def forward(
+        self,
+        query: Float[Tensor, "1 heads token dim"],
+        key: Float[Tensor, "1 groups token dim"],
+        value: Float[Tensor, "1 groups token dim"],
+        *,
+        plan: AttentionPlan,
+        scale: float,
+        window: int | None = None,
+        softcap: float | None = None,
+        dropout: float = 0.0,
+    ) -> Float[Tensor, "1 token heads dim"]:
+        """Attends every query to the keys its segment sees.
+
+        Args:
+            query: Queries, rotary positions applied.
+            key: Keys; grouped-query attention where there are fewer of them than heads.
+            value: Values.
+            plan: Who attends to whom.
+            scale: Factor of the scores.
+            window: Sliding window in tokens: a query sees that many keys, itself included.
+            softcap: Scores become `softcap * tanh(score / softcap)`.
+            dropout: Probability of dropping an attention weight.
+        """
+        schedule = _schedule(plan, heads=query.shape[1], dim=query.shape[-1], window=window)
+        tokens = [x[0].transpose(0, 1) for x in (query, key, value)]
+        attend = _attend if softcap is None else _attend_softcapped
+        outputs = [
+            attend(*bucket.gather(*tokens), bucket=bucket, scale=scale, softcap=softcap, dropout=dropout)
+            for bucket in schedule.buckets
+        ]
+        packed = torch.cat([out.transpose(1, 2).flatten(0, 1) for out in outputs])
+        return packed.index_select(0, schedule.restore).unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class _Bucket:
+    """Segments padded to one size: their queries and keys as indices of tokens, and who sees whom."""
+
+    query_index: Tensor
+    key_index: Tensor
+    num_segments: int
+    mask: Tensor | None  # None: plain causal, which padding at the end cannot disturb
+
+    def gather(self, *tokens: Tensor) -> list[Tensor]:
+        """Picks `[token heads dim]` queries, keys and values as `[segment heads token dim]`."""
+        indices = (self.query_index, self.key_index, self.key_index)
+        picked = [x.index_select(0, index) for x, index in zip(tokens, indices, strict=True)]
+        return [x.unflatten(0, (self.num_segments, -1)).transpose(1, 2) for x in picked]
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    buckets: list[_Bucket]
+    restore: Tensor  # per token, its place in the concatenated outputs of the buckets
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, *, bucket: _Bucket, scale: float, softcap: None, dropout: float
+) -> Tensor:
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=bucket.mask,
+        is_causal=bucket.mask is None,
+        scale=scale,
+        enable_gqa=query.shape[1] != key.shape[1],
+        dropout_p=dropout,
+    )
+
+
+def _attend_softcapped(
+    query: Tensor, key: Tensor, value: Tensor, *, bucket: _Bucket, scale: float, softcap: float, dropout: float
+) -> Tensor:
+    # SDPA has no soft-cap, so the scores are made here, in float32 like transformers' eager attention.
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    scores = softcap * torch.tanh(query @ key.transpose(2, 3) * (scale / softcap))
+    mask = bucket.mask
+    if mask is None:
+        mask = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).tril()
+    weights = scores.masked_fill(~mask, -math.inf).softmax(-1, dtype=torch.float32).to(value.dtype)
+    return F.dropout(weights, dropout) @ value
+
+
+def _schedule(plan: AttentionPlan, *, heads: int, dim: int, window: int | None) -> _Schedule:
+    """The calls that execute a plan; derived once and kept with it, as every layer needs the same."""
+    name = f"sdpa/{heads}/{dim}/{window}"
+    if name not in plan.cache:
+        plan.cache[name] = _make_schedule(plan, waste=_WASTED_FLOPS_WORTH_A_CALL // (4 * heads * dim), window=window)
+    return plan.cache[name]
+
+
+def _make_schedule(plan: AttentionPlan, *, waste: int, window: int | None) -> _Schedule:
+    num_queries, num_keys = plan.query_offsets.diff().cpu(), plan.key_offsets.diff().cpu()
+    restore = torch.empty_like(plan.segment_ids)
+    buckets, base = [], 0
+    for members in _group(num_queries.tolist(), num_keys.tolist(), waste):
+        bucket, place, tokens = _make_bucket(plan, members, num_queries[members], num_keys[members], window)
+        restore[tokens] = base + place
+        base += bucket.query_index.numel()
+        buckets.append(bucket)
+    return _Schedule(buckets=buckets, restore=restore)
+
+
+def _group(num_queries: list[int], num_keys: list[int], waste: int) -> list[list[int]]:
+    """Puts segments of similar size together while padding wastes fewer scores than `waste`."""
+    order = sorted((s for s in range(len(num_queries)) if num_queries[s]), key=lambda s: (num_keys[s], num_queries[s]))
+    groups: list[list[int]] = []
+    used = largest = 0
+    for segment in reversed(order):
+        queries, keys = num_queries[segment], num_keys[segment]
+        if groups:
+            largest = max(largest, queries)
+            used += queries * keys
+            padded = (len(groups[-1]) + 1) * largest * num_keys[groups[-1][0]]
+            if padded - used <= waste:
+                groups[-1].append(segment)
+                continue
+        groups.append([segment])
+        used, largest = queries * keys, queries
+    return groups
+
+
+def _make_bucket(
+    plan: AttentionPlan, members: list[int], num_queries: Tensor, num_keys: Tensor, window: int | None
+) -> tuple[_Bucket, Tensor, Tensor]:
+    device = plan.segment_ids.device
+    num_queries, num_keys = num_queries.to(device)[:, None], num_keys.to(device)[:, None]
+    query_place = torch.arange(int(num_queries.max()), device=device)
+    key_place = torch.arange(int(num_keys.max()), device=device)
+    # Padding repeats the last token of its segment: it sees real keys, so nothing becomes NaN, and nobody reads it.
+    inner = query_place.minimum(num_queries - 1)
+    query_index = plan.query_offsets[members][:, None] + inner
+    key_index = plan.key_index[plan.key_offsets[members][:, None] + key_place.minimum(num_keys - 1)]
+    alone = bool((num_queries == num_keys).all())
+    mask = None
+    if not alone or window is not None:
+        last_seen = (inner + num_keys - num_queries)[:, :, None]
+        mask = key_place <= last_seen
+        if window is not None:
+            mask &= key_place > last_seen - window
+        mask = mask[:, None]
+    bucket = _Bucket(query_index.flatten(), key_index.flatten(), len(members), mask)
+    real = (query_place < num_queries).flatten()
+    return bucket, real.nonzero()[:, 0], bucket.query_index[real]
+
+
+def planned_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    attention_plan: AttentionPlan | None = None,
+    attention: Attention | None = None,
+    **kwargs: Any,  # noqa: ANN401 - transformers hands over whatever a model knows
+) -> tuple[Tensor, None]:
+    """The function transformers calls in every attention layer of a model built here.
+
+    Raises:
+        ConfigError: Without a plan, or with a mask, attention sinks or a position bias, which no plan expresses.
+    """
+    if attention_plan is None or attention is None:
+        attention_plan, attention = getattr(module, "_lit_align_plan", (None, None))
+    unknown = [name for name in ("s_aux", "position_bias", "head_mask") if kwargs.get(name) is not None]
+    if attention_plan is None or attention is None or attention_mask is not None or unknown:
+        what = unknown or ("a mask" if attention_mask is not None else "no attention plan")
+        raise ConfigError(f"{type(module).__name__}: cannot attend by a plan: got {what}")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    plan = attention_plan
+    out = attention(query, key, value, plan=plan, scale=scale, window=sliding_window, softcap=softcap, dropout=dropout)
+    return out, None
+
+
+AttentionInterface.register(IMPLEMENTATION, planned_attention)
+# Without a mask function of its own an implementation silently gets no mask at all; this one hands over a
+# two-dimensional mask unless it is all ones, and `planned_attention` refuses it.
+AttentionMaskInterface.register(IMPLEMENTATION, flash_attention_mask)
+
+
+def pass_plan_to_attention(model: PreTrainedModel) -> None:
+    """Hands the plan on where a decoder layer drops the arguments it does not know (Nemotron, StableLM).
+
+    The hook runs with the layer, so that recomputation under gradient checkpointing sees its own batch's plan.
+    """
+    for layer in model.modules():
+        inner = getattr(layer, "self_attn", None)
+        if isinstance(inner, nn.Module):
+            layer.register_forward_pre_hook(_remember_plan(inner), with_kwargs=True)
+
+
+def _remember_plan(inner: nn.Module) -> Callable[[nn.Module, Any, dict[str, Any]], None]:
+    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:  # noqa: ANN401
+        # Past nn.Module.__setattr__: the Attention may be a module and must not become a child of every layer.
+        object.__setattr__(inner, "_lit_align_plan", (kwargs.get("attention_plan"), kwargs.get("attention")))
+
+    return hook

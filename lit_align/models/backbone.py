@@ -1,0 +1,82 @@
+"""The model seam: what a LightningModule asks of the network it trains."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from lit_align.models.batch import PackedBatch
+
+Convert = Callable[[nn.Module], nn.Module]
+"""Changes a model's precision in place, before it is sharded."""
+
+Shard = Callable[[nn.Module], None]
+"""Distributes a built model over devices, in place."""
+
+
+class Backbone(nn.Module, ABC):
+    """A causal language model read through packed batches.
+
+    Constructors store arguments only; `configure_model` builds. Each of the three reads is one forward pass and one
+    method, so that FSDP2 can register it (`torch.distributed.fsdp.register_fsdp_forward_method`).
+    """
+
+    READS = ("logprobs", "end_states", "logprobs_and_end_states")
+
+    @abstractmethod
+    def configure_model(self, *, convert: Convert | None = None, shard: Shard | None = None) -> None:
+        """Builds the network unless it is built: weights, then precision, then sharding."""
+
+    @abstractmethod
+    def logprobs(self, batch: PackedBatch) -> Float[Tensor, " target"]:
+        """Log-probability of every supervised token, in float32 nats."""
+
+    @abstractmethod
+    def end_states(self, batch: PackedBatch) -> Float[Tensor, "response dim"]:
+        """Final hidden state at the last supervised token of every response."""
+
+    @abstractmethod
+    def logprobs_and_end_states(
+        self, batch: PackedBatch
+    ) -> tuple[Float[Tensor, " target"], Float[Tensor, "response dim"]]:
+        """Both of the above from one forward pass."""
+
+    @property
+    @abstractmethod
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int | None:
+        """Most tokens from the start of a prompt to the end of a response; None where there is no limit."""
+
+    @property
+    @abstractmethod
+    def tokenizer_source(self) -> str:
+        """Where the tokenizer that belongs to the weights is found."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies the weights training starts from, the same in every process and on every machine."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON, to build the same network again from a checkpoint."""
+
+    @abstractmethod
+    def frozen_copy(self) -> "Backbone":
+        """A backbone, not yet built, of the weights that training starts from."""
+
+    @abstractmethod
+    def save(
+        self, folder: Path, *, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int], write: bool = True
+    ) -> None:
+        """Writes a folder that plain transformers loads and `generate` stops in.
+
+        Every rank of a distributed run calls it; only those with `write` touch the disk.
+        """

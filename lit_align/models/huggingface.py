@@ -1,0 +1,242 @@
+"""Any Hugging Face causal language model as a backbone, from a folder, a hub id, or a configuration."""
+
+import copy
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_align.errors import ConfigError
+from lit_align.files import sha256_of_json
+from lit_align.models.attention import Attention
+from lit_align.models.backbone import Backbone, Convert, Shard
+from lit_align.models.batch import PackedBatch
+from lit_align.models.fingerprint import model_fingerprint
+from lit_align.models.loading import build, dtype_of, load_config
+from lit_align.models.lora import LoRA, merged
+from lit_align.models.probe import probe
+from lit_align.models.projection import LogitTransform, projected_logprobs
+
+
+@final
+class HFBackbone(Backbone):
+    """A Hugging Face causal language model.
+
+    Args:
+        pretrained: A folder or hub id to load.
+        config: An architecture to train from scratch instead: the fields of its configuration, `model_type` first.
+        tokenizer: Where the tokenizer is found; `pretrained` unless given. Required with `config`.
+        attention: Executes attention plans; SDPA unless a plugin is named.
+        lora: Trains low-rank adapters instead of the weights.
+        gradient_checkpointing: Recomputes activations in the backward pass instead of keeping them.
+        dropout: Probability of every dropout of the architecture; the checkpoint's own settings are ignored.
+        dtype: What weights are stored and updated in. Small updates vanish in 16 bits: train in float32
+            (with `--trainer.precision bf16-mixed` for speed) unless you know better.
+        seed: Of the initial weights, with `config`.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        tokenizer: str | None = None,
+        attention: Attention | None = None,
+        lora: LoRA | None = None,
+        gradient_checkpointing: bool = False,
+        dropout: float = 0.0,
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if (pretrained is None) == (config is None):
+            raise ConfigError("a backbone takes either `pretrained` (a folder or hub id) or `config` (from scratch)")
+        if pretrained is None and tokenizer is None:
+            raise ConfigError("a backbone from `config` needs `tokenizer`: a folder, hub id or SentencePiece .model file")
+        dtype_of(dtype)
+        self.pretrained = pretrained
+        self.config = None if config is None else dict(config)
+        self.tokenizer = tokenizer
+        self.attention = attention or Attention()
+        self.lora = lora
+        self.gradient_checkpointing = gradient_checkpointing
+        self.dropout = dropout
+        self.dtype = dtype
+        self.seed = seed
+        self.model: PreTrainedModel | None = None
+        self._hf_config: PretrainedConfig | None = None
+
+    def configure_model(self, *, convert: Convert | None = None, shard: Shard | None = None) -> None:
+        if self.model is not None:
+            return
+        dtype = dtype_of(self.dtype)
+        model = build(self.pretrained, self._read_config(), dtype=dtype, dropout=self.dropout, seed=self.seed)
+        self.attention.check(dtype=dtype, head_dim=_head_dim(model.config.get_text_config()))
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+        self.model = model
+        self._logits = _logit_transform(model)
+        probe(self, model)
+        if self.lora is not None:
+            self.lora.inject(model)
+        if convert is not None:
+            convert(self)
+            self._refuse_other_dtype(dtype)
+        if shard is not None:
+            shard(self)
+
+    def logprobs(self, batch: PackedBatch) -> Float[Tensor, " target"]:
+        return self._project(self._hidden(batch), batch)
+
+    def end_states(self, batch: PackedBatch) -> Float[Tensor, "response dim"]:
+        return self._hidden(batch)[batch.end_index]
+
+    def logprobs_and_end_states(
+        self, batch: PackedBatch
+    ) -> tuple[Float[Tensor, " target"], Float[Tensor, "response dim"]]:
+        hidden = self._hidden(batch)
+        return self._project(hidden, batch), hidden[batch.end_index]
+
+    def _hidden(self, batch: PackedBatch) -> Float[Tensor, "token dim"]:
+        decoder = self.built.get_decoder()
+        # position_ids, no mask and no cache together: any other combination lets transformers guess segments.
+        output = decoder(
+            input_ids=batch.input_ids[None],
+            position_ids=batch.position_ids[None],
+            attention_mask=None,
+            use_cache=False,
+            attention_plan=batch.plan,
+            attention=self.attention,
+        )
+        return output.last_hidden_state[0]
+
+    def _project(self, hidden: Float[Tensor, "token dim"], batch: PackedBatch) -> Float[Tensor, " target"]:
+        head = self.built.get_output_embeddings()
+        states = hidden.index_select(0, batch.source_index)
+        if type(head) is not nn.Linear:  # an adapter or a converted layer computes more than a product
+            raise ConfigError(f"the output head is a {type(head).__name__}: exclude it from adapters and conversion")
+        return projected_logprobs(states, head.weight, head.bias, batch.target_ids, transform=self._logits)
+
+    @property
+    def built(self) -> PreTrainedModel:
+        """The transformers model."""
+        if self.model is None:
+            raise ConfigError("the backbone is not built: call configure_model() first")
+        return self.model
+
+    @property
+    def hidden_size(self) -> int:
+        return self._read_config().get_text_config().hidden_size
+
+    @property
+    def max_length(self) -> int | None:
+        config = self._read_config().get_text_config()
+        rope = getattr(config, "rope_parameters", None) or {}
+        # These change every position with the longest row of a batch, which packing does not know.
+        if rope.get("rope_type") in ("longrope", "dynamic"):
+            original = rope.get("original_max_position_embeddings")
+            return original or getattr(config, "original_max_position_embeddings", None)
+        return getattr(config, "max_position_embeddings", None)
+
+    @property
+    def tokenizer_source(self) -> str:
+        return str(self.tokenizer or self.pretrained)
+
+    def fingerprint(self) -> str:
+        if self.pretrained is not None:
+            return model_fingerprint(self.pretrained)
+        return sha256_of_json({"config": self.config, "seed": self.seed, "torch": torch.__version__})
+
+    def describe(self) -> dict[str, Any]:
+        lora = None if self.lora is None else dict(vars(self.lora))
+        names = ("pretrained", "config", "tokenizer", "gradient_checkpointing", "dropout", "dtype", "seed")
+        return {**{name: getattr(self, name) for name in names}, "lora": lora}
+
+    def frozen_copy(self) -> "HFBackbone":
+        description = {**self.describe(), "lora": None, "gradient_checkpointing": False, "dropout": 0.0}
+        other = HFBackbone(**description, attention=copy.deepcopy(self.attention))
+        return other.requires_grad_(False).eval()
+
+    def save(
+        self, folder: Path, *, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int], write: bool = True
+    ) -> None:
+        state = full_state_dict(self.built)
+        if self.lora is not None:
+            state = merged(self.built, state)
+        if not write:
+            return
+        building = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        _write_model(self.built, state, building, tokenizer, terminator_ids)
+        if folder.exists():
+            shutil.rmtree(folder)
+        building.rename(folder)
+
+    def _read_config(self) -> PretrainedConfig:
+        if self._hf_config is None:
+            self._hf_config = load_config(self.pretrained, self.config)
+        return self._hf_config
+
+    def _refuse_other_dtype(self, dtype: torch.dtype) -> None:
+        changed = {p.dtype for p in self.parameters() if p.is_floating_point()} - {dtype}
+        if changed:
+            raise ConfigError(
+                f"trainer.precision stores weights in {changed.pop()}, the backbone asks for {dtype}: small updates "
+                "would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone to accept it."
+            )
+
+
+def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """A model's weights on the CPU, gathered from all ranks where they are sharded."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+    from torch.distributed.tensor import DTensor
+
+    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+
+
+def _write_model(
+    model: PreTrainedModel,
+    state: dict[str, Tensor],
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    terminator_ids: Sequence[int],
+) -> None:
+    config = copy.deepcopy(model.config)
+    config.use_cache = True
+    shell = type(model).__new__(type(model))
+    shell.__dict__.update(model.__dict__)  # save_pretrained reads the configuration off the model: give it a copy
+    shell.config = config
+    shell.generation_config = _generation_config(model, tokenizer, terminator_ids)
+    shell.save_pretrained(folder, state_dict=state)
+    tokenizer.save_pretrained(folder)
+
+
+def _generation_config(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int]
+) -> GenerationConfig:
+    config = copy.deepcopy(model.generation_config) or GenerationConfig()
+    # A tuned model that keeps its base's end-of-text never stops: what was supervised as terminator ends generation.
+    config.eos_token_id = list(terminator_ids)
+    config.bos_token_id = tokenizer.bos_token_id
+    config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else terminator_ids[0]
+    return config
+
+
+def _head_dim(config: PretrainedConfig) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
+def _logit_transform(model: PreTrainedModel) -> LogitTransform:
+    config = model.config.get_text_config()
+    scale = getattr(config, "logit_scale", None) or 1.0
+    scale /= getattr(config, "logits_scaling", None) or 1.0
+    return LogitTransform(scale=scale, softcap=getattr(config, "final_logit_softcapping", None))

@@ -1,0 +1,56 @@
+"""Low-rank adapters through peft: injected for training, merged into the weights when saved."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA:
+    """Low-rank adaptation (arXiv:2106.09685) of a model's linear layers.
+
+    Attributes:
+        rank: Rank of the update.
+        alpha: The update is scaled by `alpha / rank`.
+        dropout: Dropout of the adapter's input; off in evaluation and for reference log-probabilities.
+        targets: Names of the adapted layers, or `all-linear` for all but the output head.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: str | list[str] = "all-linear"
+
+    def inject(self, model: PreTrainedModel) -> None:
+        """Adds the adapters in place; everything else stops requiring gradients."""
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft annotates int and divides
+            lora_dropout=self.dropout,
+            target_modules=self.targets,
+            task_type="CAUSAL_LM",
+        )
+        get_peft_model(model, config)
+
+
+def merged(model: PreTrainedModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with the adapters added to the weights, under the names of the plain model.
+
+    The product is made in float32 and cast last: a merge in bfloat16 changes logits by a percent.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoraLayer):
+            down, up = (state.pop(f"{name}.lora_{side}.default.weight") for side in "AB")
+            weight = state.pop(f"{name}.base_layer.weight")
+            total = torch.promote_types(weight.dtype, torch.float32)
+            update = (up.to(total) @ down.to(total)) * layer.scaling["default"]
+            state[f"{name}.weight"] = (weight.to(total) + update).to(weight.dtype)
+            if f"{name}.base_layer.bias" in state:
+                state[f"{name}.bias"] = state.pop(f"{name}.base_layer.bias")
+    return state
