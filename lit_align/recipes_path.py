@@ -57,4 +57,4 @@ def _name(path: Path) -> str:
 def _unknown(text: str, name: str, names: list[str]) -> str:
     near = get_close_matches(name, names, n=3)
     tail = f"Nearest shipped recipes: {', '.join(near)}." if near else f"Shipped recipes: {', '.join(names)}."
-    return f"no recipe {text!r}: neither a file nor the name of a shipped recipe\n{tail}\nAll: lit-align recipes"
+    return f"no such file or shipped recipe: {text!r}\n{tail}\nAll: lit-align recipes"

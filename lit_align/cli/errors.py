@@ -39,10 +39,10 @@ def describe(error: BaseException) -> tuple[int, str]:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters, terminal escape sequences among them, written out as escapes.
+    r"""`text` with control characters, terminal escape sequences among them, written out as escapes.
 
-    >>> printable("a row with \\x1b]0;title")
-    'a row with \\\\x1b]0;title'
+    >>> print(printable("a row with \x1b]0;title"))
+    a row with \x1b]0;title
     """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 

@@ -53,7 +53,7 @@ def _argument(parameter: inspect.Parameter, annotation: Any) -> tuple[str, dict[
         return name, _FLAG
     if annotation is bool and parameter.default is True:
         return name, {"action": ActionYesNo(yes_prefix="", no_prefix="no_"), "default": True}
-    return name, {"type": annotation, "required": True} if required else {"type": annotation, "default": parameter.default}
+    return name, {"type": annotation, **({"required": True} if required else {"default": parameter.default})}
 
 
 def _description(docs: docstring_parser.Docstring) -> str:

@@ -58,6 +58,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(command: Command, argv: list[str]) -> int:
+    from lit_align.cli.configs import resolve_configs
+
+    argv = resolve_configs(argv)
     module, _, function = command.target.partition(":")
     if command.is_lightning:
         return import_module(module).main([command.name, *argv])

@@ -1,33 +1,39 @@
-"""The jsonargparse parsers of the commands, and their errors in a few lines: cause, place, nearest valid option."""
+"""The parser of the plain commands, and jsonargparse's errors in a few lines: cause, place, nearest valid name."""
 
 import argparse
+import inspect
 import re
+import sys
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from pathlib import Path
 
 import jsonargparse
 
+from lit_align.cli.configs import config_files, locate
 from lit_align.errors import ConfigError
 
 _UNRECOGNIZED = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _MISSING = re.compile(r"the following arguments are required: (.*)")
-_NOT_ACCEPTED = re.compile(r"Option '([^']+)' is not accepted")
-_KEY = re.compile(r'Parser key "([^"]+)":\s*')
-_CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
+_NOT_ACCEPTED = re.compile(r"(?:Option|does not accept option) '([^']+)'(?: is not accepted)?")
+_NO_CLASS = re.compile(r"Expected a dot import path string: (.*)")
+_NEEDS_VALUE = re.compile(r"argument (\S+): expected (?:one|at least one|\d+) arguments?")
+_TAKES_NONE = re.compile(r"argument (\S+): ignored explicit argument (.*)")
+_EXPECTED = re.compile(r"Expected (?:an? )?(?:one of )?([^\n]+?)(?:\. Got value: ([^\n]*))?$", re.MULTILINE)
+_GIVEN = re.compile(r"Given value: ([^\n]*)")
+_KEY = re.compile(r'Parser key "([^"]+)"')
+_CLASS_PATH = re.compile(r"given class_path '([^']+)'")
+_TYPE = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>")
 
 
 class Parser(jsonargparse.ArgumentParser):
     """A parser whose errors are `ConfigError`s and whose help writes types as one reads them."""
 
-    def __init__(self, *args, **kwargs) -> None:  # noqa: ANN002, ANN003  # jsonargparse's own signature
-        kwargs.setdefault("exit_on_error", False)
-        kwargs.setdefault("allow_abbrev", False)
-        super().__init__(*args, **kwargs)
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
 
     def format_help(self) -> str:
         """The help, with `str` for `<class 'str'>`."""
-        return _plain(super().format_help())
+        return readable_types(super().format_help())
 
     def parse_argv(self, argv: list[str]) -> jsonargparse.Namespace:
         """Parses the command line `argv`.
@@ -42,66 +48,96 @@ class Parser(jsonargparse.ArgumentParser):
             raise parse_error(str(error), options=options, argv=argv, prog=self.prog) from error
 
 
-def parse_error(message: str, *, options: Collection[str], argv: Iterable[str], prog: str) -> ConfigError:
-    """A `ConfigError` from jsonargparse's `message`: its cause, the place in a config file, the nearest of `options`."""
-    lines = _cause(message, options, prog)
-    key = _offending_key(message)
+def parse_error(message: str, *, options: Collection[str], argv: list[str], prog: str) -> ConfigError:
+    """A `ConfigError` from the `message` of jsonargparse: cause, place in a config file, nearest name, help.
+
+    `options` are the option strings of the parser, `argv` what it was given, `prog` the command to show for help.
+    """
+    key, cause, near = _explain(readable_types(message), options)
     place = locate(key, config_files(argv)) if key else None
-    if place:
-        lines.insert(1, f"in {place}")
-    return ConfigError("\n".join([*lines, f"See: {prog} --help"]))
+    lines = [cause, f"in {place}" if place else "", near, f"See: {prog} --help"]
+    return ConfigError("\n".join(line for line in lines if line))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """The line that suggests the nearest of `names`; empty where none is near."""
-    near = get_close_matches(name.replace("-", "_"), {n.lstrip("-"): None for n in names}, n=3, cutoff=0.6)
-    dashes = "--" if any(n.startswith("--") for n in names) else ""
-    return f"Did you mean: {', '.join(dashes + n for n in near)}?" if near else ""
+    known = list(dict.fromkeys(names))
+    begin = [known_name for known_name in known if known_name.startswith(name)]
+    near = begin[:3] or get_close_matches(name.replace("-", "_"), known, n=3)
+    return f"Did you mean: {', '.join(near)}?" if near else ""
 
 
-def config_files(argv: Iterable[str]) -> list[Path]:
-    """The files that `--config` names in `argv`, the last first: it is the one that wins."""
-    words = list(argv)
-    named = [b for a, b in zip(words, words[1:], strict=False) if a in ("--config", "-c")]
-    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    return [path for path in map(Path, reversed(named)) if path.is_file()]
+def readable_types(text: str) -> str:
+    """`text` with `int` for `<class 'int'>` and `Literal` for `typing.Literal`."""
+    return _TYPE.sub(r"\1", text).replace("typing.", "")
 
 
-def locate(key: str, files: Iterable[Path]) -> str | None:
-    """`file:line` of the dotted `key` (or of its last part, where nested keys are reported alone) in YAML files."""
-    last = key.rpartition(".")[2]
-    pattern = re.compile(rf"^[\s\-{{,]*['\"]?{re.escape(last)}['\"]?\s*:", re.MULTILINE)
-    for file in files:
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-            if pattern.search(line):
-                return f"{file}:{number}"
-    return None
-
-
-def _cause(message: str, options: Collection[str], prog: str) -> list[str]:
+def _explain(message: str, options: Collection[str]) -> tuple[str, str, str]:
+    """The dotted key the message is about (empty if none), its cause in one line, and a suggestion (or empty)."""
+    keys = ".".join(_KEY.findall(message))
+    names = [option.removeprefix("--") for option in options]
     if match := _UNRECOGNIZED.search(message):
-        word = match[1].split()[0].partition("=")[0]
-        if not word.startswith("-"):
-            return [f"{prog}: unexpected argument {word!r}"]
-        return [f"{prog}: unknown option {word!r}", nearest(word.lstrip("-"), options)]
-    if match := _MISSING.search(message):
-        named = {option.lstrip("-"): option for option in options}
-        missing = [named.get(name, name.upper()) for name in match[1].split(", ")]
-        return [f"{prog}: missing {', '.join(missing)}"]
+        return _unrecognized(match[1].split()[0].partition("=")[0], names)
     if match := _NOT_ACCEPTED.search(message):
-        return [f"{prog}: unknown key {match[1]!r}", nearest(match[1], options)]
-    return [f"{prog}: {_plain(_KEY.sub(_as_option, message, count=1))}"]
+        return _not_accepted(match[1], keys, _class_in(message), names)
+    if match := _MISSING.search(message):
+        return _missing(match[1].split(", "), keys, _class_in(message), names)
+    if match := _NEEDS_VALUE.search(message):
+        return "", f"{match[1]} needs a value", ""
+    if match := _TAKES_NONE.search(message):
+        return "", f"{match[1]} takes no value, got {match[2]}", ""
+    if match := _NO_CLASS.search(message):
+        return keys, f"--{keys}: no class {match[1]!r}; give a shipped class or a full class path", ""
+    if keys and (expected := _EXPECTED.findall(message)):
+        return _wrong_type(keys, message, expected)
+    return keys, re.sub(r"\s+", " ", _KEY.sub(r"--\1", message)), ""
 
 
-def _offending_key(message: str) -> str | None:
-    if match := _NOT_ACCEPTED.search(message) or _KEY.search(message):
-        return match[1]
-    return None
+def _unrecognized(word: str, names: list[str]) -> tuple[str, str, str]:
+    if not word.startswith("-"):
+        return "", f"unexpected argument {word!r}", ""
+    return "", f"unknown option {word!r}", _dashed(nearest(word.lstrip("-"), names))
 
 
-def _as_option(match: re.Match[str]) -> str:
-    return f"--{match[1]}: "
+def _not_accepted(name: str, above: str, class_path: str, names: list[str]) -> tuple[str, str, str]:
+    key = f"{above}.{name}" if above else name
+    if class_path:
+        owner = class_path.rpartition(".")[2]
+        return key, f"{owner} has no option {name!r} (key {key})", nearest(name, _parameters(class_path))
+    return key, f"unknown key {key!r}", nearest(key, names)
 
 
-def _plain(text: str) -> str:
-    return _CLASS.sub(r"\1", text).replace("typing.", "")
+def _missing(missing: list[str], above: str, class_path: str, names: list[str]) -> tuple[str, str, str]:
+    if class_path:
+        return above, f"{class_path.rpartition('.')[2]} needs {', '.join(missing)} (under {above})", ""
+    shown = [_shown(name, names) for name in missing]
+    return "", f"missing {', '.join(shown)}", ""
+
+
+def _shown(name: str, names: list[str]) -> str:
+    """An option as it is typed, a positional argument as in the usage line (`fit.model` is an option of `fit`)."""
+    leaf = name.rpartition(".")[2]
+    return f"--{leaf}" if leaf in names or leaf != name else name.upper()
+
+
+def _wrong_type(keys: str, message: str, expected: list[tuple[str, str]]) -> tuple[str, str, str]:
+    types = list(dict.fromkeys("null" if name == "NoneType" else name for name, _ in expected))
+    given = next((value for _, value in expected if value), "") or "".join(_GIVEN.findall(message)[-1:])
+    choices = re.findall(r"'([^']*)'", " ".join(name for name in types if name.startswith("Literal")))
+    wanted = "one of " + ", ".join(choices) if choices else " or ".join(types)
+    return keys, f"--{keys}: expected {wanted}, got {given!r}", nearest(given, choices)
+
+
+def _class_in(message: str) -> str:
+    return "".join(_CLASS_PATH.findall(message)[-1:])
+
+
+def _parameters(class_path: str) -> list[str]:
+    # jsonargparse has imported the class already, or it would have complained about that.
+    module, _, name = class_path.rpartition(".")
+    owner = getattr(sys.modules.get(module), name, None)
+    return list(inspect.signature(owner).parameters) if owner else []
+
+
+def _dashed(line: str) -> str:
+    return re.sub(r"(: |, )", r"\1--", line)
