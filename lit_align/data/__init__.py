@@ -1,0 +1,1 @@
+"""Data: typed rows and where they come from, chat templates, packed batches."""

@@ -1,0 +1,85 @@
+"""Where the rows of a source went: `read == kept + sum(dropped)`, always."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lit_align.data.rows import DROP_REASONS
+
+_WORRYING_SHARE = 0.1
+
+
+@dataclass(kw_only=True)
+class Accounting:
+    """Counts of rows read, kept and dropped by reason, and where the first of each reason stands.
+
+    >>> counts = Accounting()
+    >>> counts.add(); counts.add(); counts.drop("tie", place="pairs.jsonl:2"); counts.to_dict()
+    {'read': 2, 'kept': 1, 'dropped': {'tie': 1}}
+    """
+
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    first_places: dict[str, str] = field(default_factory=dict)
+
+    def add(self) -> None:
+        """Counts a row that was read; it is kept until it is dropped."""
+        self.read += 1
+        self.kept += 1
+
+    def drop(self, reason: str, *, place: str) -> None:
+        """Counts a kept row as dropped, while it is read or by a later step: too long, not sampled."""
+        if self.kept == 0:
+            raise ValueError(f"no kept row is left to drop as {reason!r}")
+        self.kept -= 1
+        self.dropped[reason] += 1
+        self.first_places.setdefault(reason, place)
+
+    @property
+    def dropped_share(self) -> float:
+        """The share of the rows read that was dropped for what they are; rows left out by sampling are no loss."""
+        lost = self.dropped.total() - self.dropped["not_sampled"]
+        return lost / self.read if self.read else 0.0
+
+    @property
+    def warning(self) -> str | None:
+        """What to say loudly: None unless more than a tenth of the rows was dropped."""
+        if self.dropped_share <= _WORRYING_SHARE:
+            return None
+        return f"WARNING: {self.dropped_share:.0%} of the rows were dropped; most: {self.most_common_reason}"
+
+    @property
+    def most_common_reason(self) -> str:
+        """The reason most rows were dropped for, with its count, meaning and first place; empty without one."""
+        if not self.dropped:
+            return ""
+        reason, number = self.dropped.most_common(1)[0]
+        return f"{reason} ({number}): {explain(reason)}, first at {self.first_places[reason]}"
+
+    def summary(self) -> str:
+        """The counts in words, one reason a line, most frequent first, and the warning where there is one."""
+        lines = [f"read {self.read} = kept {self.kept} + dropped {self.dropped.total()}"]
+        lines += [f"  {reason}: {number} ({explain(reason)})" for reason, number in self.dropped.most_common()]
+        return "\n".join([*lines, *([self.warning] if self.warning else [])])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as JSON has them."""
+        return {"read": self.read, "kept": self.kept, "dropped": dict(self.dropped.most_common())}
+
+
+def merge(parts: Iterable[Accounting]) -> Accounting:
+    """The counts of several sources together."""
+    total = Accounting()
+    for part in parts:
+        total.read += part.read
+        total.kept += part.kept
+        total.dropped.update(part.dropped)
+        total.first_places = part.first_places | total.first_places
+    return total
+
+
+def explain(reason: str) -> str:
+    """A drop reason in words."""
+    return DROP_REASONS.get(reason, reason.replace("_", " "))

@@ -1,0 +1,102 @@
+"""The typed rows: a demonstration, a rating, a preference, a set of scored responses and a prompt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal["sft", "rating", "preference", "scored", "prompt"]
+KINDS: tuple[str, ...] = get_args(Kind)
+HELPSTEER_ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """One turn. `train=False` keeps an assistant's turn out of the loss; None leaves it to the default (in)."""
+
+    role: str
+    content: str
+    train: bool | None = None
+
+
+Conversation = tuple[Message, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demonstration:
+    """Kind `sft`: a conversation whose assistant turns are learned, or a raw document (`messages` is then empty)."""
+
+    messages: Conversation
+    text: str | None = None
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rating:
+    """Kind `rating`: a response and its ratings by attribute. A missing rating is absent, never zero."""
+
+    prompt: Conversation
+    response: str
+    ratings: Mapping[str, float]
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preference:
+    """Kind `preference`: two responses to one prompt. Rewards are in their model's own units; strength is positive."""
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
+    chosen_reward: float | None = None
+    rejected_reward: float | None = None
+    strength: float | None = None
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """Kind `scored`: K >= 2 responses to one prompt, each with its reward."""
+
+    prompt: Conversation
+    responses: tuple[str, ...]
+    rewards: tuple[float, ...]
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptOnly:
+    """Kind `prompt`: what generation answers. `fields` holds the row's other columns, to be carried through."""
+
+    prompt: Conversation
+    fields: Mapping[str, Any]
+    place: str
+
+
+Row = Demonstration | Rating | Preference | Scored | PromptOnly
+
+
+class Dropped(Exception):
+    """A well-formed row that training cannot use; `reason` is one of `DROP_REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+DROP_REASONS: dict[str, str] = {
+    "empty_prompt": "the prompt is empty or blank",
+    "empty_response": "a response is empty or blank",
+    "empty_text": "the text is empty or blank",
+    "identical_after_truncation": "chosen and rejected have the same tokens",
+    "identical_responses": "the responses are the same text",
+    "lone_surrogate": "a string holds half of a UTF-16 pair, which no encoding can write",
+    "malformed": "the row could not be read",
+    "no_labels": "every rating is missing",
+    "no_supervised_turn": "no assistant turn is to be learned",
+    "not_sampled": "left out by the weights of the mixture",
+    "prompt_mismatch": "the prompts of chosen and rejected, or the prompt column and theirs, differ",
+    "prompt_too_long": "the prompt leaves no room for a response",
+    "tie": "the rewards are equal, or the strength is zero: no response is better",
+    "too_few_responses": "fewer than two responses",
+    "too_long": "the row has more tokens than max_length",
+}
