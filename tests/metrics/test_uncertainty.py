@@ -1,0 +1,91 @@
+"""Intervals against scipy, and the bootstrap against its closed form."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lit_align.metrics import mean_confidence_interval, paired_bootstrap, proportion_confidence_interval
+from lit_align.metrics import uncertainty as module
+
+
+def test_mean_interval_is_the_normal_approximation() -> None:
+    values = np.random.default_rng(0).exponential(size=50)
+    interval = mean_confidence_interval(values, confidence=0.9)
+    low, high = stats.norm.interval(0.9, loc=values.mean(), scale=stats.sem(values))
+    assert (interval.mean, interval.num_values) == (pytest.approx(values.mean()), 50)
+    assert (interval.low, interval.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    interval = mean_confidence_interval([0.3])
+    assert (interval.mean, interval.low, interval.high) == (0.3, None, None)
+
+
+@pytest.mark.parametrize("num_successes", [0, 1, 250, 499, 500])
+def test_proportion_interval_is_wilsons(num_successes: int) -> None:
+    interval = proportion_confidence_interval(num_successes, num_trials=500)
+    expected = stats.binomtest(num_successes, 500).proportion_ci(0.95, method="wilson")
+    assert interval.low == pytest.approx(expected.low, abs=1e-12)
+    assert interval.high == pytest.approx(expected.high, abs=1e-12)
+
+
+def test_bootstrap_agrees_with_scipy_on_the_interval_of_paired_differences() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.random(300) < 0.6, rng.random(300) < 0.5
+    ours = paired_bootstrap(a, b, num_resamples=20_000, seed=0)
+    theirs = stats.bootstrap(
+        ((a.astype(float) - b),), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert ours.mean == pytest.approx(a.mean() - b.mean())
+    assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=0.005), pytest.approx(theirs.high, abs=0.005))
+    assert 0.9 < ours.probability <= 1
+
+
+def test_bootstrap_probability_is_a_normal_tail_for_many_continuous_values() -> None:
+    rng = np.random.default_rng(3)
+    difference = rng.normal(0.05, 1.0, size=1000)
+    ours = paired_bootstrap(difference, np.zeros(1000), num_resamples=20_000, seed=0)
+    assert ours.probability == pytest.approx(stats.norm.cdf(difference.mean() / stats.sem(difference)), abs=0.01)
+
+
+def test_bootstrap_is_paired_so_a_shared_difficulty_cancels() -> None:
+    difficulty = np.random.default_rng(4).normal(scale=100, size=40)
+    result = paired_bootstrap(difficulty + 1, difficulty)
+    assert result.low == pytest.approx(1)
+    assert result.high == pytest.approx(1)
+    assert result.probability == 1
+
+
+def test_equal_systems_are_ahead_half_of_the_time() -> None:
+    result = paired_bootstrap([1, 0, 1], [1, 0, 1])
+    assert (result.mean, result.low, result.high, result.probability) == (0, 0, 0, 0.5)
+
+
+def test_the_seed_decides_and_the_direction_is_a_minus_b() -> None:
+    a, b = [1, 1, 0, 1, 0, 1], [0, 1, 0, 0, 1, 0]
+    assert paired_bootstrap(a, b, seed=7) == paired_bootstrap(a, b, seed=7)
+    forward, backward = paired_bootstrap(a, b, seed=7), paired_bootstrap(b, a, seed=7)
+    assert forward.mean == -backward.mean > 0
+    assert forward.probability > 0.5 > backward.probability
+
+
+def test_a_bootstrap_in_blocks_draws_as_many_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 10)
+    means = module._resampled_means(np.array([0.0, 1.0, 1.0]), 103, np.random.default_rng(0))
+    assert means.shape == (103,)
+    assert set(np.round(means * 3)) <= {0, 1, 2, 3}
+
+
+def test_unusable_input_is_refused_with_its_shape() -> None:
+    with pytest.raises(ValueError, match="same rows, got 2 and 1"):
+        paired_bootstrap([1, 2], [1])
+    with pytest.raises(ValueError, match="num_resamples must be positive, got 0"):
+        paired_bootstrap([1], [1], num_resamples=0)
+    with pytest.raises(ValueError, match=r"confidence must be between 0 and 1, got 95\.0"):
+        paired_bootstrap([1], [1], confidence=95.0)
+    with pytest.raises(ValueError, match="values must be a non-empty row of finite numbers"):
+        mean_confidence_interval([])
+    with pytest.raises(ValueError, match="finite"):
+        mean_confidence_interval([1.0, float("nan")])
+    with pytest.raises(ValueError, match="got 3/2"):
+        proportion_confidence_interval(3, num_trials=2)
