@@ -40,8 +40,11 @@ class Accounting:
     @property
     def dropped_share(self) -> float:
         """The share of the rows read that was dropped for what they are; rows left out by sampling are no loss."""
-        lost = self.dropped.total() - self.dropped["not_sampled"]
-        return lost / self.read if self.read else 0.0
+        return self._lost.total() / self.read if self.read else 0.0
+
+    @property
+    def _lost(self) -> Counter[str]:
+        return Counter({reason: number for reason, number in self.dropped.items() if reason != "not_sampled"})
 
     @property
     def warning(self) -> str | None:
@@ -53,9 +56,9 @@ class Accounting:
     @property
     def most_common_reason(self) -> str:
         """The reason most rows were dropped for, with its count, meaning and first place; empty without one."""
-        if not self.dropped:
+        if not self._lost:
             return ""
-        reason, number = self.dropped.most_common(1)[0]
+        reason, number = self._lost.most_common(1)[0]
         return f"{reason} ({number}): {explain(reason)}, first at {self.first_places[reason]}"
 
     def summary(self) -> str:

@@ -181,6 +181,8 @@ def _prompt_only(row: dict[str, Any], place: str, raw: Mapping[str, Any]) -> Pro
     form = formats.choose_columns(row, (("prompt",), ("messages",), _SIDES), kind="prompt", place=place)
     if form == _SIDES:  # the responses may be empty here: nobody reads them
         sides = [conversation(row[key], key=key, place=place) if isinstance(row[key], list) else () for key in _SIDES]
+        if "prompt" in row and not any(sides):
+            raise Dropped("empty_prompt")
         prompt = _shared_prompt(None, [side[:-1] for side in sides], place)
     else:
         prompt = conversation(row[form[0]], key=form[0], place=place)

@@ -1,0 +1,140 @@
+"""Prompts that meet again: duplicates in a set, leaks between two, and splits that keep a prompt on one side."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from lit_align.data.records import Conversation, Demonstration, Preference, Rating, Row, Scored
+from lit_align.errors import ConfigError
+
+_R = TypeVar("_R", bound=Row)
+
+
+def prompt_text(row: Row) -> str:
+    """The row's prompt as one string: a demonstration's up to its last assistant turn, a document's all of it."""
+    if not isinstance(row, Demonstration):
+        return _joined(row.prompt)
+    if row.text is not None:
+        return row.text
+    last = max((index for index, turn in enumerate(row.messages) if turn.role == "assistant"), default=0)
+    return _joined(row.messages[:last])
+
+
+def response_texts(row: Row) -> tuple[str, ...]:
+    """The row's responses; none for a prompt or a document."""
+    if isinstance(row, Demonstration):
+        return tuple(turn.content for turn in row.messages if turn.role == "assistant")[-1:]
+    if isinstance(row, Rating):
+        return (row.response,)
+    if isinstance(row, Preference):
+        return (row.chosen, row.rejected)
+    return row.responses if isinstance(row, Scored) else ()
+
+
+def normalised(text: str) -> str:
+    r"""A text without differences of case, white space and Unicode form.
+
+    >>> normalised("What  is\nAI?")
+    'what is ai?'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prompt_key(row: Row) -> bytes:
+    """16 bytes that rows with the same normalised prompt share."""
+    return _digest(normalised(prompt_text(row)))
+
+
+@dataclass(kw_only=True)
+class DuplicateReport:
+    """How many rows repeat an earlier one, each counted in its narrowest class only.
+
+    Attributes:
+        exact: Same prompt, same responses.
+        near: The same up to case, white space and Unicode form.
+        same_prompt: Same normalised prompt, other responses; two rated responses to one prompt are such rows.
+    """
+
+    exact: int = 0
+    near: int = 0
+    same_prompt: int = 0
+    _seen: set[bytes] = field(default_factory=set, repr=False)
+
+    def add(self, row: Row) -> None:
+        """Counts one more row; 16 bytes a class are kept of it."""
+        prompt, responses = prompt_text(row), response_texts(row)
+        exact = _digest("e", prompt, *responses)
+        near = _digest("n", normalised(prompt), *map(normalised, responses))
+        same_prompt = _digest("p", normalised(prompt))
+        if exact in self._seen:
+            self.exact += 1
+        elif near in self._seen:
+            self.near += 1
+        elif same_prompt in self._seen:
+            self.same_prompt += 1
+        self._seen.update((exact, near, same_prompt))
+
+    def to_dict(self) -> dict[str, int]:
+        """The three counts."""
+        return {"exact": self.exact, "near": self.near, "same_prompt": self.same_prompt}
+
+
+def duplicate_report(rows: Iterable[Row]) -> DuplicateReport:
+    """Counts the rows of a set that repeat an earlier one."""
+    report = DuplicateReport()
+    for row in rows:
+        report.add(row)
+    return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """A validation row whose prompt is also trained on: where both stand."""
+
+    train_place: str
+    validation_place: str
+
+
+def leaks(train: Iterable[Row], validation: Iterable[Row]) -> list[Leak]:
+    """The validation rows whose normalised prompt occurs among the training rows, with the first such row."""
+    places: dict[bytes, str] = {}
+    for row in train:
+        places.setdefault(prompt_key(row), row.place)
+    keyed = ((prompt_key(row), row.place) for row in validation)
+    return [Leak(train_place=places[key], validation_place=place) for key, place in keyed if key in places]
+
+
+def split_by_prompt(rows: Sequence[_R], fraction: float, *, seed: int = 0) -> tuple[list[_R], list[_R]]:
+    """Holds out about `fraction` of the prompts, with all their rows; returns (the rest, held out).
+
+    A prompt's side depends on the seed and its normalised text alone, so rows that are added later move no other row.
+    At least one prompt lands on each side where there are two.
+
+    Raises:
+        ConfigError: The fraction is not between 0 and 1, or all rows share one prompt.
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(f"the fraction to hold out must lie between 0 and 1, got {fraction}")
+    keys = [prompt_key(row) for row in rows]
+    ranks = {key: int.from_bytes(_digest(f"{seed}", key.hex())[:8]) / 2**64 for key in keys}
+    if len(ranks) < 2:
+        raise ConfigError(f"nothing can be held out: the {len(rows)} rows share {len(ranks)} prompt")
+    held = {key for key, rank in ranks.items() if rank < fraction} or {min(ranks, key=ranks.__getitem__)}
+    if len(held) == len(ranks):
+        held.remove(max(ranks, key=ranks.__getitem__))
+    kept = [row for row, key in zip(rows, keys, strict=True) if key not in held]
+    return kept, [row for row, key in zip(rows, keys, strict=True) if key in held]
+
+
+def _joined(turns: Conversation) -> str:
+    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def _digest(*texts: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode()
+        digest.update(len(data).to_bytes(8) + data)
+    return digest.digest()
