@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -79,8 +79,9 @@ class PackedBatch(_Tensors):
         end_index: Per response, its last supervised token.
         prompt_index: Per response, the prompt (0, 1, ...) it answers.
         row_ids: Per prompt, its row in the dataset.
-        denominators: The optimizer step's totals over all micro-batches and ranks, by name
-            (tokens, responses, pairs, labels, ...). Empty outside a planned step.
+        counts: What this batch holds, by name (rows, tokens, pairs, labels, ...).
+        denominators: The same totals of the whole optimizer step, over all micro-batches and ranks.
+            Empty outside a planned step.
     """
 
     input_ids: Int[Tensor, " token"]
@@ -92,6 +93,7 @@ class PackedBatch(_Tensors):
     end_index: Int[Tensor, " response"]
     prompt_index: Int[Tensor, " response"]
     row_ids: Int[Tensor, " prompt"]
+    counts: dict[str, float] = field(default_factory=dict)
     denominators: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -107,3 +109,34 @@ class PackedBatch(_Tensors):
     def tokens_by_response(self) -> Int[Tensor, " response"]:
         """Number of supervised tokens of each response."""
         return torch.bincount(self.response_index, minlength=self.num_responses)
+
+
+@dataclass(kw_only=True)
+class RatingBatch(PackedBatch):
+    """Responses with human ratings.
+
+    Attributes:
+        ratings: Per response and attribute; NaN where the label is missing.
+        highly_rated: Per response, whether the language-model term learns from it.
+    """
+
+    ratings: Float[Tensor, "response attribute"]
+    highly_rated: Bool[Tensor, " response"]
+
+
+@dataclass(kw_only=True)
+class PreferenceBatch(PackedBatch):
+    """Pairs of responses to one prompt.
+
+    Attributes:
+        chosen: Per pair, the index of the preferred response.
+        rejected: Per pair, the index of the other one.
+        rewards: Per response, the reward model's score; NaN where there is none.
+        reference_logprobs: Per supervised token, its log-probability under the reference, in nats; None before they
+            are computed.
+    """
+
+    chosen: Int[Tensor, " pair"]
+    rejected: Int[Tensor, " pair"]
+    rewards: Float[Tensor, " response"]
+    reference_logprobs: Float[Tensor, " target"] | None = None

@@ -47,7 +47,6 @@ def pack(
     trees: Sequence[Tree],
     *,
     row_ids: Sequence[int] | None = None,
-    denominators: dict[str, float] | None = None,
     multiple: int = 1,
     batch_class: type[PackedBatch] = PackedBatch,
     **columns: Any,  # noqa: ANN401 - the fields a subclass adds
@@ -57,19 +56,16 @@ def pack(
     Args:
         trees: What to pack; none makes a batch of padding that supervises nothing.
         row_ids: The dataset's row of each tree.
-        denominators: The optimizer step's totals, see `PackedBatch`.
         multiple: The number of tokens is padded up to a multiple of it by a segment nobody reads.
         batch_class: The class to make.
-        columns: Further fields of that class.
+        columns: Further fields of the batch.
     """
     layout = _Layout()
     for index, tree in enumerate(trees):
         layout.add(index, tree)
     layout.pad(multiple)
     ids = range(len(trees)) if row_ids is None else row_ids
-    return batch_class(
-        **layout.tensors(), row_ids=torch.tensor(list(ids), dtype=torch.long), denominators=denominators or {}, **columns
-    )
+    return batch_class(**layout.tensors(), row_ids=torch.tensor(list(ids), dtype=torch.long), **columns)
 
 
 class _Layout:

@@ -1,0 +1,222 @@
+"""LightningDataModules: rows from files to packed batches, with every dropped row accounted for."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lit_align.data.accounting import Accounting
+from lit_align.data.chat import ChatFormat
+from lit_align.data.dataset import PackedDataset
+from lit_align.data.encoding import EncodedRow, Overlong, encode
+from lit_align.data.mixing import Source, read_mixture
+from lit_align.data.records import Dropped, Row
+from lit_align.data.sources import OnBad
+from lit_align.data.splitting import leaks, split_by_prompt
+from lit_align.data.steps import EvaluationSampler, Share, StepLoader, StepSampler
+from lit_align.errors import ConfigError, DataError
+from lit_align.models.batch import PackedBatch
+from lit_align.models.tokenizer import load_tokenizer
+from lit_align.progress import track
+
+SPLITS = {"fit": ("train", "validation"), "validate": ("validation",), "test": ("test",), "predict": ("predict",)}
+
+Sources = str | Source | list[str | Source]
+
+
+class AlignmentData(LightningDataModule):
+    """Reads, tokenises and packs rows of one kind.
+
+    Args:
+        train: A file (`.jsonl`, `.jsonl.gz`, `.parquet`), a hub id, or a mixture of several sources.
+        validation: Held-out rows, likewise.
+        test: Rows of `lit-align test`.
+        predict: Rows of `lit-align predict`.
+        validation_fraction: Without `validation`, this share of the training prompts is held out.
+        tokenizer: A folder, hub id or SentencePiece `.model`; the model's own unless given.
+        template: `tokenizer` (its chat template, or raw text where it has none), `raw`, the name of a template that
+            comes with lit-align, or a `.jinja` file.
+        max_length: Most tokens of a prompt and one response together; the model's context unless given.
+        overlong: Whether a longer row is dropped, loses the end of its response, or is an error.
+        on_bad: Whether a malformed row stops the run or is dropped and counted.
+        drop_policy: Whether a well-formed row that training cannot use (empty, tied, too long, ...) is dropped and
+            counted, or stops the run.
+        allow_leaks: Whether a prompt may be both trained on and held out.
+        global_batch_size: Demonstrations, pairs, or prompts with their rated responses in an optimizer step, over all
+            ranks and micro-batches. `trainer.accumulate_grad_batches` divides them and changes nothing else.
+        evaluation_tokens: Tokens of a batch outside training.
+        seed: Of the order of the rows.
+        shuffle: Whether each epoch has an order of its own.
+        num_workers: Processes that pack batches; packing is cheap, 0 is right up to thousands of rows a second.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        train: Sources | None = None,
+        *,
+        validation: Sources | None = None,
+        test: Sources | None = None,
+        predict: Sources | None = None,
+        validation_fraction: float = 0.0,
+        tokenizer: str | None = None,
+        template: str = "tokenizer",
+        max_length: int | None = None,
+        overlong: Overlong = "drop",
+        on_bad: OnBad = "error",
+        drop_policy: OnBad = "drop",
+        allow_leaks: bool = False,
+        global_batch_size: int = 32,
+        evaluation_tokens: int = 8192,
+        seed: int = 0,
+        shuffle: bool = True,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        if validation_fraction and validation:
+            raise ConfigError("data: give either validation or validation_fraction, not both")
+        if global_batch_size < 1:
+            raise ConfigError(f"data.global_batch_size must be positive, got {global_batch_size}")
+        self.sources = {"train": train, "validation": validation, "test": test, "predict": predict}
+        self.validation_fraction = validation_fraction
+        self.tokenizer = tokenizer
+        self.template = template
+        self.max_length = max_length
+        self.overlong: Overlong = overlong
+        self.on_bad: OnBad = on_bad
+        self.drop_policy: OnBad = drop_policy
+        self.allow_leaks = allow_leaks
+        self.global_batch_size = global_batch_size
+        self.evaluation_tokens = evaluation_tokens
+        self.seed = seed
+        self.shuffle = shuffle
+        self.num_workers = num_workers
+        self.datasets: dict[str, PackedDataset] = {}
+        self.accounting: dict[str, Accounting] = {}
+        self._rows: dict[str, Sequence[Row]] = {}
+        self._chat: ChatFormat | None = None
+
+    @property
+    def chat(self) -> ChatFormat:
+        """Template and tokenizer of the rows."""
+        if self._chat is None:
+            source = self.tokenizer or (self.trainer and self.trainer.lightning_module.tokenizer_source)
+            if not source:
+                raise ConfigError("data.tokenizer is missing: outside a Trainer there is no model to take it from")
+            self._chat = ChatFormat(load_tokenizer(str(source)), template=self.template)
+        return self._chat
+
+    def setup(self, stage: str) -> None:
+        """Reads and tokenises the splits that a stage of the Trainer needs, once."""
+        for split in SPLITS[stage]:
+            if self.sources[split] is not None and split not in self.datasets:
+                self._read(split)
+        self._refuse_leaks()
+        if not any(split in self.datasets for split in SPLITS[stage]):
+            raise ConfigError(f"data.{SPLITS[stage][0]} is missing: {stage} has nothing to read")
+
+    def _read(self, split: str) -> None:
+        rows, accounting = read_mixture(
+            self.sources[split],
+            self.kind,
+            seed=self.seed,
+            attributes=self.rating_attributes(),
+            on_bad=self.on_bad,
+            drop_policy=self.drop_policy,
+        )
+        self.accounting[split] = accounting
+        parts = {split: rows}
+        if split == "train" and self.validation_fraction:
+            parts["train"], parts["validation"] = split_by_prompt(rows, self.validation_fraction, seed=self.seed)
+        for name, part in parts.items():
+            self._rows[name] = part
+            self.datasets[name] = PackedDataset(self._encode(part, accounting, name), self.collate)
+        rank_zero_info(f"{self.kind} rows of {split}: {accounting.summary()}")
+        if not len(self.datasets[split]):
+            raise DataError(f"data.{split}: no row is left\n{accounting.summary()}")
+
+    def _encode(self, rows: Sequence[Row], accounting: Accounting, split: str) -> list[EncodedRow]:
+        encoded = []
+        for row in track(rows, f"tokenising {split}"):
+            try:
+                encoded.append(encode(row, self.chat, max_length=self._limit(), overlong=self.overlong))
+            except Dropped as drop:
+                if self.drop_policy == "error":
+                    raise DataError(f"{row.place}: {drop.reason}\nSet drop_policy: drop to leave it out.") from None
+                accounting.drop(drop.reason, place=row.place)
+        return self.arrange(encoded)
+
+    def _refuse_leaks(self) -> None:
+        """Stops when a held-out prompt is trained on, which makes every validation number a lie."""
+        train, validation = self._rows.get("train"), self._rows.get("validation")
+        found = leaks(train, validation) if train and validation and not self.allow_leaks else []
+        if found:
+            first = found[0]
+            raise DataError(
+                f"{len(found)} validation rows have prompts that are also trained on\n"
+                f"first: {first.validation_place} and {first.train_place}\nSet allow_leaks: true to accept them."
+            )
+
+    def rating_attributes(self) -> Sequence[str] | None:
+        """Names of the columns that hold ratings, for rows that have them."""
+        return None
+
+    def arrange(self, rows: list[EncodedRow]) -> list[EncodedRow]:
+        """Groups or annotates the rows of a split, before they are packed."""
+        return rows
+
+    @abstractmethod
+    def collate(self, rows: Sequence[EncodedRow], indices: Sequence[int]) -> PackedBatch:
+        """Packs rows, whose places in their dataset are `indices`, into a batch."""
+
+    def _limit(self) -> int | None:
+        module = self.trainer.lightning_module if self.trainer else None
+        context = module.max_length if module is not None else None
+        if self.max_length is not None and context is not None and self.max_length > context:
+            raise ConfigError(f"data.max_length {self.max_length} is more than the model's context of {context} tokens")
+        return self.max_length or context
+
+    def train_dataloader(self) -> StepLoader:
+        """Micro-batches of planned optimizer steps."""
+        dataset = self.datasets["train"]
+        sampler = StepSampler(
+            dataset.lengths,
+            dataset.counts,
+            global_batch_size=self.global_batch_size,
+            share=self._share(),
+            shuffle=self.shuffle,
+            seed=self.seed,
+        )
+        return StepLoader(dataset, sampler, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+
+    def val_dataloader(self) -> StepLoader | list:
+        """Every validation row once."""
+        return self._evaluation_loader("validation") if "validation" in self.datasets else []
+
+    def test_dataloader(self) -> StepLoader:
+        """Every test row once."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> StepLoader:
+        """Every row to predict once, in order."""
+        return self._evaluation_loader("predict")
+
+    def _evaluation_loader(self, split: str) -> StepLoader:
+        dataset = self.datasets[split]
+        sampler = EvaluationSampler(dataset.lengths, max_tokens=self.evaluation_tokens, share=self._share())
+        return StepLoader(dataset, sampler, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+
+    def _share(self) -> Share:
+        if self.trainer is None:
+            return Share()
+        strategy = self.trainer.strategy
+        replica = getattr(strategy, "distributed_sampler_kwargs", {"num_replicas": 1, "rank": 0})
+        return Share(
+            num_micro_batches=self.trainer.accumulate_grad_batches,
+            rank=replica["rank"],
+            world_size=replica["num_replicas"],
+        )

@@ -1,0 +1,161 @@
+"""What every objective shares: global denominators, logging, the optimizer, building and checkpointing."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lit_align.errors import ConfigError, NonFiniteError
+from lit_align.models.backbone import Backbone
+from lit_align.models.batch import PackedBatch
+from lit_align.modules import checkpointing
+from lit_align.modules.schedule import OptimizerCallable, Schedule, parameter_groups
+from lit_align.modules.sharding import shard
+from lit_align.modules.terms import Meter, Terms, objective
+
+
+class AlignmentModule(LightningModule, ABC):
+    """Trains a backbone on packed batches.
+
+    A subclass says what it sums, and per what, in `losses`. This class divides each sum by the optimizer step's global
+    denominator of that name, so micro-batch size, accumulation and world size cannot change a trajectory.
+    """
+
+    def __init__(self, *, optimizer: OptimizerCallable, schedule: Schedule) -> None:
+        super().__init__()
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self._step_meter = Meter()
+        self._epoch_meter = Meter()
+        self._applied: dict[str, float] = {}
+        self._random_states: dict[str, Any] | None = None
+
+    @property
+    @abstractmethod
+    def trained(self) -> Backbone:
+        """The backbone that is trained."""
+
+    @abstractmethod
+    def losses(self, batch: PackedBatch) -> Terms:
+        """The sums of a micro-batch by name."""
+
+    def prepare(self) -> None:
+        """Work before the backbone is built; the data module is set up."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Most tokens of a prompt and one response together."""
+        return self.trained.max_length
+
+    @property
+    def tokenizer_source(self) -> str:
+        """Where the tokenizer that belongs to the weights is found."""
+        return self.trained.tokenizer_source
+
+    def configure_model(self) -> None:
+        """Builds the backbone: weights, then precision, then sharding."""
+        if self._trainer is None:
+            self.trained.configure_model()
+            return
+        self.prepare()
+        sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
+        self.trained.configure_model(
+            convert=self.trainer.precision_plugin.convert_module,
+            shard=(lambda module: shard(module, self.device_mesh)) if sharded else None,
+        )
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimizer over two parameter groups, and its schedule by step."""
+        optimizer = self.optimizer(parameter_groups(self))
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            if self.schedule.shape != "constant":
+                raise ConfigError(f"schedule.shape {self.schedule.shape} needs an end: set max_steps or max_epochs")
+            total = 1
+        scheduler = self.schedule.scheduler(optimizer, total=int(total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Refuses settings under which a step would not be what the data module planned."""
+        trainer = self.trainer
+        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+            raise ConfigError("trainer.use_distributed_sampler must be false: the data module divides the rows itself")
+        if trainer.accumulation_scheduler is not None and len(trainer.accumulation_scheduler.scheduling) > 1:
+            raise ConfigError("accumulate_grad_batches must stay the same: steps are planned with it")
+
+    def on_train_start(self) -> None:
+        """Continues with the random numbers of the checkpoint."""
+        if self._random_states is not None:
+            checkpointing.restore_random_states(self._random_states)
+            self._random_states = None
+
+    def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
+        """One micro-batch's part of the step's objective."""
+        terms = self.losses(batch)
+        loss = objective(terms, batch.denominators or batch.counts)
+        self._step_meter.add(terms, batch.counts)
+        # Lightning divides by the number of accumulated batches and averages over ranks: both are undone here.
+        return loss * (self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Measures the gradient before it is clipped, and stops before a step that would destroy the weights."""
+        norm = checkpointing.gradient_norm(self)
+        if not torch.isfinite(norm):
+            raise NonFiniteError(
+                f"step {self.global_step}: the gradient is not finite (norm {float(norm)}); the step was not taken\n"
+                "Continue from the last checkpoint with a lower learning rate or gradient_clip_val."
+            )
+        self._applied = {"gradient_norm": float(norm), "learning_rate": optimizer.param_groups[0]["lr"]}
+
+    def on_train_batch_end(self, outputs: Any, batch: PackedBatch, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's hook
+        """Logs the step's values, unscaled, once its last micro-batch is done."""
+        if not self._applied:
+            return
+        meter, applied = self._step_meter, self._applied
+        self._step_meter, self._applied = Meter(), {}
+        if self.global_step % self.trainer.log_every_n_steps:
+            return
+        values = {**meter.means(self._add_up(meter.totals_tensor())), **applied}
+        self.log("train/loss", values["loss"], prog_bar=True, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({f"train/{name}": value for name, value in values.items()}, step=self.global_step)
+
+    def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
+        """Adds a batch to the epoch's sums."""
+        self._epoch_meter.add(self.losses(batch), batch.counts)
+
+    def test_step(self, batch: PackedBatch, batch_idx: int) -> None:
+        """Adds a batch to the epoch's sums."""
+        self._epoch_meter.add(self.losses(batch), batch.counts)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs means over all rows, whatever the batches were."""
+        self._log_epoch("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs means over all rows, whatever the batches were."""
+        self._log_epoch("test")
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """Further values of an evaluation, by name; called once at its end, on every rank."""
+        return {}
+
+    def _log_epoch(self, stage: str) -> None:
+        meter, self._epoch_meter = self._epoch_meter, Meter()
+        values = {**meter.means(self._add_up(meter.totals_tensor())), **self.epoch_metrics()}
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, prog_bar=False)
+
+    def _add_up(self, totals: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(totals, reduce_op="sum") if self.trainer.world_size > 1 else totals
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what training changes, how to build the rest, and the random states; never a non-finite weight."""
+        checkpointing.save(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint that lacks a trained weight."""
+        self._random_states = checkpointing.load(self, checkpoint)

@@ -1,0 +1,149 @@
+"""Reward models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast, final
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import Tensor
+
+from lit_align.data.kinds import RatingData
+from lit_align.errors import ConfigError
+from lit_align.losses import HELPSTEER_ATTRIBUTES, REWARD_WEIGHTS, nll, regression_loss
+from lit_align.metrics import AttributeErrors
+from lit_align.models.backbone import Backbone
+from lit_align.models.batch import PackedBatch, RatingBatch
+from lit_align.models.heads import HEAD_CONFIG, RewardHead, load_head, logprob_features
+from lit_align.modules.base import AlignmentModule
+from lit_align.modules.schedule import OptimizerCallable, Schedule, adamw
+from lit_align.modules.sharding import shard
+from lit_align.modules.terms import Term, Terms
+
+
+@final
+class RewardRegression(AlignmentModule):
+    """A reward model that predicts the ratings of several attributes (HelpSteer2, arXiv:2406.08673, section 3).
+
+    The loss is the squared error over all labels present in an optimizer step. The head reads the last supervised
+    token of a response, found from the mask.
+
+    Args:
+        backbone: The model to train; where its folder holds a reward head, training continues from that too.
+        attributes: Names of the ratings, in the order of the head's outputs.
+        weights: Weights of the attributes in the scalar reward: `nemotron4_340b_reward`, `llama3_70b_steerlm`,
+            `helpsteer2_goodness`, or a number by name.
+        lm_weight: Weight of a language-model loss on highly rated responses, which keeps a small backbone
+            generative (after GRM, arXiv:2406.10216). The data module says what counts as high.
+        logprob_features: Whether the head also sees the mean and the lowest token log-probability of the response.
+        inner_size: Width of a hidden layer of the head; 0 makes it linear, as published.
+        optimizer: Makes the optimizer of parameter groups.
+        schedule: How the learning rate moves.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        attributes: list[str] | None = None,
+        weights: str | dict[str, float] = "nemotron4_340b_reward",
+        lm_weight: float = 0.0,
+        logprob_features: bool = False,
+        inner_size: int = 0,
+        optimizer: OptimizerCallable = adamw(2e-6),
+        schedule: Schedule = Schedule(warmup_steps=10),
+    ) -> None:
+        super().__init__(optimizer=optimizer, schedule=schedule)
+        self.backbone = backbone
+        self.attributes = list(attributes or HELPSTEER_ATTRIBUTES)
+        self.weights = _weights(weights)
+        self.lm_weight = lm_weight
+        self.logprob_features = logprob_features
+        self.inner_size = inner_size
+        self.head: RewardHead | None = None
+        self._errors = AttributeErrors(self.attributes)
+
+    @property
+    def trained(self) -> Backbone:
+        return self.backbone
+
+    def configure_model(self) -> None:
+        """Builds the backbone and its head."""
+        super().configure_model()
+        if self.head is not None:
+            return
+        self.head = self._make_head()
+        if not (self.lm_weight or self.logprob_features):
+            _freeze_output_head(self.backbone)
+        if self._trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard(self.head, self.device_mesh)
+
+    def _make_head(self) -> RewardHead:
+        folder = Path(getattr(self.backbone, "pretrained", None) or "/nonexistent")
+        if (folder / HEAD_CONFIG).exists():
+            head = load_head(folder)
+            if list(head.attributes) != self.attributes:
+                raise ConfigError(f"{folder}: its head predicts {list(head.attributes)}, asked for {self.attributes}")
+            return head
+        head = RewardHead(
+            hidden_size=self.backbone.hidden_size,
+            attributes=self.attributes,
+            weights=self.weights,
+            logprob_features=self.logprob_features,
+            inner_size=self.inner_size,
+        )
+        data = self._trainer and getattr(self.trainer, "datamodule", None)
+        if isinstance(data, RatingData) and "train" in data.datasets:
+            head.standardise(data.ratings("train"))
+        return head
+
+    def forward(self, batch: PackedBatch) -> Float[Tensor, "response attribute"]:
+        """The attributes of each response, in the units of their ratings."""
+        return self._predict(batch)[0]
+
+    def _predict(self, batch: PackedBatch) -> tuple[Tensor, Tensor | None]:
+        head = cast("RewardHead", self.head)
+        if not (self.lm_weight or head.logprob_features):
+            return head(self.backbone.end_states(batch)), None
+        logprobs, states = self.backbone.logprobs_and_end_states(batch)
+        features = logprob_features(batch, logprobs) if head.logprob_features else None
+        return head(states, features), logprobs
+
+    def losses(self, batch: RatingBatch) -> Terms:
+        """The squared error per label, and the language-model loss per token of highly rated responses."""
+        predictions, logprobs = self._predict(batch)
+        if not self.training:
+            self._errors.update(predictions.detach(), batch.ratings)
+        error = regression_loss(predictions, ratings=batch.ratings)
+        terms = {"squared_error": Term(total=error.sum(), per="labels", weight=1.0)}
+        if self.lm_weight and logprobs is not None:
+            learned = torch.where(batch.highly_rated[batch.response_index], nll(logprobs), 0.0)
+            terms["nll"] = Term(total=learned.sum(), per="lm_tokens", weight=self.lm_weight)
+        return terms
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """Errors and correlations by attribute."""
+        values = {name: float(value) for name, value in self._errors.compute().items()}
+        self._errors.reset()
+        return values
+
+    def predict_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
+        """The attributes of each response of a batch."""
+        return self(batch)
+
+
+def _weights(weights: str | dict[str, float]) -> dict[str, float]:
+    if isinstance(weights, dict):
+        return weights
+    if weights not in REWARD_WEIGHTS:
+        raise ConfigError(f"weights: unknown set {weights}; published: {', '.join(REWARD_WEIGHTS)}")
+    return dict(REWARD_WEIGHTS[weights])
+
+
+def _freeze_output_head(backbone: Backbone) -> None:
+    """A head that no loss reads must not require gradients: data-parallel training would wait for them."""
+    model = getattr(backbone, "model", None)
+    head = model.get_output_embeddings() if model is not None else None
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
+        head.requires_grad_(False)

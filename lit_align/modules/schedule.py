@@ -1,0 +1,69 @@
+"""Learning-rate schedules by optimizer step, and which parameters decay."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lit_align.errors import ConfigError
+
+OptimizerCallable = Callable[[list[dict[str, Any]]], Optimizer]
+"""Makes an optimizer of parameter groups; on the command line a class path and its arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the learning rate moves, step by step.
+
+    Attributes:
+        shape: After warm-up the rate stays (`constant`), follows half a `cosine`, or a line (`linear`).
+        warmup_steps: Steps in which it rises from 0. A number below 1 is a share of all steps.
+        final: Where it ends, as a share of its peak; a constant rate ignores it.
+    """
+
+    shape: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: float = 0
+    final: float = 0.0
+
+    def factor(self, step: int, *, total: int) -> float:
+        """Share of the peak rate at the step with this number (the first is 0) of `total`."""
+        warmup = self.num_warmup_steps(total)
+        rise = min(1.0, (step + 1) / (warmup + 1)) if warmup else 1.0
+        if self.shape == "constant":
+            return rise
+        passed = min(1.0, max(0, step - warmup) / max(1, total - warmup))
+        left = 1 - passed if self.shape == "linear" else (1 + math.cos(math.pi * passed)) / 2
+        return rise * (self.final + (1 - self.final) * left)
+
+    def num_warmup_steps(self, total: int) -> int:
+        """Steps of warm-up; a positive share is never rounded to none."""
+        if self.warmup_steps < 0:
+            raise ConfigError(f"schedule.warmup_steps must not be negative, got {self.warmup_steps}")
+        return math.ceil(self.warmup_steps * total) if 0 < self.warmup_steps < 1 else int(self.warmup_steps)
+
+    def scheduler(self, optimizer: Optimizer, *, total: int) -> LambdaLR:
+        """A torch scheduler to be stepped after every optimizer step."""
+        return LambdaLR(optimizer, partial(self.factor, total=total))
+
+
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: those that decay, and norms, biases and embeddings, which do not."""
+    embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    decay, keep = [], []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or id(parameter) in embeddings
+            (keep if plain else decay).append(parameter)
+    groups = [{"params": decay}, {"params": keep, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def adamw(lr: float) -> OptimizerCallable:
+    """AdamW with the settings that alignment papers share, at a learning rate of one's own."""
+    return partial(torch.optim.AdamW, lr=lr, betas=(0.9, 0.95), weight_decay=0.1)

@@ -1,0 +1,37 @@
+"""Supervised fine-tuning."""
+
+from typing import final
+
+from lit_align.losses import nll
+from lit_align.models.backbone import Backbone
+from lit_align.models.batch import PackedBatch
+from lit_align.modules.base import AlignmentModule
+from lit_align.modules.schedule import OptimizerCallable, Schedule, adamw
+from lit_align.modules.terms import Term, Terms
+
+
+@final
+class SFT(AlignmentModule):
+    """Supervised fine-tuning: the mean negative log-likelihood of the assistant's tokens, terminators included.
+
+    The mean is over all supervised tokens of an optimizer step, never a mean of means.
+
+    Args:
+        policy: The model to train.
+        optimizer: Makes the optimizer of parameter groups.
+        schedule: How the learning rate moves.
+    """
+
+    def __init__(
+        self, policy: Backbone, *, optimizer: OptimizerCallable = adamw(1e-5), schedule: Schedule = Schedule()
+    ) -> None:
+        super().__init__(optimizer=optimizer, schedule=schedule)
+        self.policy = policy
+
+    @property
+    def trained(self) -> Backbone:
+        return self.policy
+
+    def losses(self, batch: PackedBatch) -> Terms:
+        """The negative log-likelihood per token."""
+        return {"nll": Term(total=nll(self.policy.logprobs(batch)).sum(), per="tokens", weight=1.0)}
