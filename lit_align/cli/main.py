@@ -83,7 +83,7 @@ def _exit_code(error: SystemExit) -> int:
 
 def _stdout_is_closed() -> bool:
     try:
-        sys.stdout.flush()
+        print(flush=True)  # the error that led here may have come from another pipe
     except BrokenPipeError:
         # Python flushes standard output once more at exit; there is nobody left to read it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

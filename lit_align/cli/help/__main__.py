@@ -1,8 +1,12 @@
 """`python -m lit_align.cli.help [--write]`: compares the stored help texts with the real parsers, or writes them."""
 
+import io
+import os
 import sys
+from contextlib import redirect_stdout, suppress
 
 from lit_align.cli.help import help_file, lightning_commands
+from lit_align.cli.parsing import readable_types
 from lit_align.files import atomic_write
 
 _WIDTH = "120"
@@ -10,13 +14,15 @@ _WIDTH = "120"
 
 def real_help() -> dict[str, str]:
     """The help of every Lightning command from its real parser. Imports Lightning: about 10 s of CPU."""
-    import os
-
     os.environ["COLUMNS"] = _WIDTH  # argparse wraps at the width of the terminal
     from lit_align.cli.lightning import build_parser
 
-    commands = build_parser()._subcommands_action._name_parser_map
-    return {name: commands[name].format_help() for name in lightning_commands()}
+    parser, texts = build_parser(), {}
+    for name in lightning_commands():
+        with redirect_stdout(io.StringIO()) as out, suppress(SystemExit):
+            parser.parse_args([name, "--help"])
+        texts[name] = readable_types(out.getvalue())
+    return texts
 
 
 def main(argv: list[str]) -> int:
