@@ -8,7 +8,7 @@ from typing import Literal
 
 from lit_align.data.accounting import Accounting, merge
 from lit_align.data.records import Row
-from lit_align.data.sources import OnBad, Rules, iter_rows
+from lit_align.data.sources import OnBad, Rules, iter_rows, require_rows
 from lit_align.errors import ConfigError
 
 ReplayOf = Literal["stage_a", "mixture"]
@@ -83,6 +83,8 @@ def read_mixture(
         list(iter_rows(part.path, kind, counts=count, rules=rules, split=part.split))
         for part, count in zip(parts, counts, strict=True)
     ]
+    for part, count in zip(parts, counts, strict=True):
+        require_rows(count, part.path)
     return _mix(parts, read, counts, num_rows=num_rows, seed=seed), merge(counts)
 
 

@@ -189,7 +189,9 @@ def _prompt_only(row: dict[str, Any], place: str, raw: Mapping[str, Any]) -> Pro
         if form == ("messages",) and prompt and prompt[-1].role == "assistant":
             prompt = prompt[:-1]
     used = formats.prompt_columns(raw)
-    fields = {key: values.carried(value, key=key, place=place) for key, value in raw.items() if key not in used}
+    fields = {
+        key: values.carried(value, key=repr(key)[1:-1], place=place) for key, value in raw.items() if key not in used
+    }
     return PromptOnly(prompt=filled(prompt), fields=fields, place=place)
 
 
@@ -223,18 +225,18 @@ def _side(value: Any, *, key: str, place: str) -> tuple[Conversation, str]:
 
 def _shared_prompt(given: Conversation | None, prefixes: list[Conversation], place: str) -> Conversation:
     """The prompt of a pair, equal turn by turn; never a common prefix of characters."""
-    prefix, *others = [turns for turns in prefixes if turns] or [None]
-    if prefix is None:
+    shared = [turns for turns in prefixes if turns]
+    if not shared:
         if given is None:
             raise DataError(f"{place}: `prompt` is missing, and `chosen` and `rejected` have no turns to take it from")
         return given
-    if given is None and not others:
+    if given is None and len(shared) == 1:
         raise DataError(f"{place}: `prompt` is missing, and only one of `chosen` and `rejected` has its turns")
-    if others and not same_turns(prefix, others[0]):
+    prefix = shared[0]
+    if not same_turns(prefix, shared[-1]):
         raise Dropped("prompt_mismatch")
     # The sides may know more than the prompt column: a system turn before it, turns shared after it.
-    ends = () if given is None else (prefix[: len(given)], prefix[-len(given) :])
-    if given is not None and not any(same_turns(given, end) for end in ends):
+    if given is not None and not any(same_turns(given, end) for end in (prefix[: len(given)], prefix[-len(given) :])):
         raise Dropped("prompt_mismatch")
     return prefix
 

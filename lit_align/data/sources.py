@@ -62,7 +62,9 @@ def read_rows(
         drop_policy=drop_policy,
     )
     counts = Accounting()
-    return list(iter_rows(source, kind, counts=counts, rules=rules, split=split)), counts
+    rows = list(iter_rows(source, kind, counts=counts, rules=rules, split=split))
+    require_rows(counts, source)
+    return rows, counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ class Rules:
 def iter_rows(
     source: str | Path, kind: str, *, counts: Accounting, rules: Rules | None = None, split: str = "train"
 ) -> Iterator[Row]:
-    """Yields the rows of `read_rows` one at a time, adding to `counts` as it goes."""
+    """Yields the rows of `read_rows` one at a time, adding to `counts` as it goes; there may be none."""
     rules = rules or Rules()
     for place, value in _with_progress(open_source(source, split=split), f"reading {Path(source).name}"):
         counts.add()
@@ -104,6 +106,14 @@ def iter_rows(
             if rules.on_bad == "error" or counts.dropped["malformed"] == rules.max_bad_rows:
                 raise
             counts.drop("malformed", place=place)
+
+
+def require_rows(counts: Accounting, source: str | Path) -> None:
+    """Refuses a source of which nothing is left.
+
+    Raises:
+        DataError: No row was kept; the message has the most common reason.
+    """
     if counts.kept == 0:
         reason = f"all {counts.read} rows were dropped; most: {counts.most_common_reason}" if counts.read else "no rows"
         raise DataError(f"{source}: {reason}")
@@ -201,18 +211,19 @@ def _open_saved(path: Path, split: str) -> Reading:
     saved = datasets.load_from_disk(path)
     if isinstance(saved, datasets.DatasetDict):
         if split not in saved:
-            raise ConfigError(f"{path}: no split {split!r}; splits: {', '.join(saved)}")
+            raise ConfigError(f"{path}: no split {split!r}; splits: {', '.join(map(str, saved))}")
         saved = saved[split]
     return _read_dataset(saved, str(path))
 
 
 def _open_hub(name: str, split: str) -> Reading:
     import datasets
+    from datasets.exceptions import DatasetsError
 
     owner_and_name, _, subset = name.partition(":")
     try:
         loaded = datasets.load_dataset(owner_and_name, subset or None, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"cannot load {name!r}, split {split!r}, from the Hugging Face hub: {reason}\n"
