@@ -1,0 +1,261 @@
+"""SentencePiece models as Hugging Face tokenizers, id for id, and the training of new ones."""
+
+import io
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from lit_align.errors import ConfigError
+from lit_align.files import atomic_write
+
+# Types of a piece in sentencepiece_model.proto.
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
+_UNIGRAM, _BPE = 1, 2
+_SPACE = "▁"
+_UNKNOWN_MARK = "\ufdd0"  # a noncharacter: stands for the unknown piece while a text is put together
+_LONGEST_LINE = 4096  # characters; the trainer skips longer ones without a word
+
+PROBES: tuple[str, ...] = (
+    "",
+    " ",
+    "   ",
+    " leading, trailing and  double spaces  ",
+    "tab\tnewline\ncarriage\r\n\n\nend\n",
+    "The quick brown fox jumps over the lazy dog. Isn't it? 'Tis!",
+    "1234567890 3.14159 -17 $1,000,000.00 50% 1/2 x^2 + y_2 = z**2",
+    "def f(x: int) -> str:\n    return f'{x!r}' if x >= 0 else \"no\"  # comment\n",
+    "https://example.com/a?b=c&d=%20#e me@example.com C:\\path\\to",
+    "don\u2019t \u201cquote\u201d \u2013 \u2014 \u2026 \u00a9 \u00ae \u2122 \u20ac \u00a3 \u00a7",
+    "\u00a0no-break\u2003em\u3000ideographic\u200bzero\u200dwidth\ufeffmark",
+    "na\u00efve caf\u00e9 cafe\u0301 \u00c5ngstr\u00f6m A\u030a Stra\u00dfe \u0130stanbul",
+    "Vi\u1ec7t Nam Vie\u0323\u0302t ti\u1ebfng tie\u0302\u0301ng",
+    "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8 \u304c \u304b\u3099 \uff83\uff9e\uff70\uff80",
+    "\uff28\uff45\uff4c\uff4c\uff4f \u2460\u2461 \ufb01 \u00bd \u33a5 \u2167",
+    "\u4e2d\u6587\uff0c\u6ca1\u6709\u7a7a\u683c\u3002 \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab",
+    "\u0420\u0443\u0441\u0441\u043a\u0438\u0439 \u0395\u03bb\u03bb\u03b7\u03bd\u03b9\u03ba\u03ac \u0e44\u0e17\u0e22\u0e19\u0e49\u0e33",
+    "\u0639\u0631\u0628\u064a \u0634\u0651\u064e \u05e2\u05d1\u05e8\u05d9\u05ea \u05e9\u05c1\u05b8 \u0939\u093f\u0928\u094d\u0926\u0940",
+    "\U0001f600 \U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea \u2764\ufe0f 1\ufe0f\u20e3",
+    "<0x0A> \u2581 a\u2581b \u2581\u2581 \x00\x01\x7f \ufffd \U0001d54f",
+    "".join(map(chr, range(32, 0x250))),
+)
+
+
+def probes_of(processor: sentencepiece.SentencePieceProcessor) -> Iterator[str]:
+    """Texts on which two tokenizers of the same vocabulary should agree: fixed ones, then the vocabulary's own."""
+    yield from PROBES
+    pieces = [i for i in range(processor.get_piece_size()) if not _is_special(processor, i)]
+    surfaces = [processor.id_to_piece(i).replace(_SPACE, " ") for i in pieces]
+    draw = random.Random(0)
+    for length in range(1, 9):
+        for _ in range(50):
+            yield "".join(draw.choices(surfaces, k=length))
+
+
+def _is_special(processor: sentencepiece.SentencePieceProcessor, piece: int) -> bool:
+    return any(test(piece) for test in (processor.is_control, processor.is_unknown, processor.is_byte))
+
+
+def from_sentencepiece(path: str | Path) -> PreTrainedTokenizerFast:
+    """A Hugging Face tokenizer that gives the ids and texts of the SentencePiece model at `path`.
+
+    What it saves loads in plain transformers. BOS comes first where the model has one; EOS is not added. Where the
+    model has no padding piece, padding is the unknown piece: never EOS, whose label would be lost with the padding.
+
+    Raises:
+        ConfigError: Not a SentencePiece model, or one whose ids the conversion would change.
+    """
+    try:
+        proto = sentencepiece_model_pb2.ModelProto.FromString(Path(path).read_bytes())
+        processor = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+    except Exception as error:  # protobuf and the C++ library raise their own, undocumented types
+        raise ConfigError(f"{path} is not a SentencePiece model: {error}") from error
+    if proto.trainer_spec.model_type not in (_UNIGRAM, _BPE):
+        raise ConfigError(f"{path}: only unigram and BPE models of SentencePiece can be converted")
+    difference = None
+    for normalizer in _normalizers(proto.normalizer_spec):
+        tokenizer = _wrap(_backend(proto, normalizer), proto)
+        difference = _difference(tokenizer, processor)
+        if difference is None:
+            return tokenizer
+    text, ours, theirs = difference or ("", [], [])
+    raise ConfigError(
+        f"{path}: its ids cannot be reproduced by a Hugging Face tokenizer\n"
+        f"text {text!r}: SentencePiece gives {theirs}, the conversion {ours}\n"
+        "Give a folder with a tokenizer.json that its authors checked instead."
+    )
+
+
+def _difference(
+    tokenizer: PreTrainedTokenizerFast, processor: sentencepiece.SentencePieceProcessor
+) -> tuple[str, list[int], list[int]] | None:
+    for text in probes_of(processor):
+        theirs = processor.encode(text)
+        ours = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        if ours != theirs or tokenizer.decode(theirs) != processor.decode(theirs):
+            return text, ours, theirs
+    return None
+
+
+def _wrap(backend: Tokenizer, proto: Any) -> PreTrainedTokenizerFast:
+    spec, pieces = proto.trainer_spec, [piece.piece for piece in proto.pieces]
+    named = {"unk_token": spec.unk_id, "bos_token": spec.bos_id, "eos_token": spec.eos_id}
+    named["pad_token"] = spec.pad_id if spec.pad_id >= 0 else spec.unk_id
+    tokens = {name: pieces[index] for name, index in named.items() if index >= 0}
+    others = [piece.piece for piece in proto.pieces if piece.type == _CONTROL and piece.piece not in tokens.values()]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **tokens,
+        extra_special_tokens=others,
+        add_bos_token="bos_token" in tokens,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _backend(proto: Any, normalizer: list[normalizers.Normalizer]) -> Tokenizer:
+    spec, rules = proto.trainer_spec, proto.normalizer_spec
+    tokenizer = Tokenizer(_unigram(proto) if spec.model_type == _UNIGRAM else _bpe(proto))
+    tokenizer.normalizer = normalizers.Sequence([*normalizer, *_spaces(rules)])
+    if spec.model_type == _UNIGRAM:
+        tokenizer.pre_tokenizer = _literal_pieces(proto)
+    stripped = 10**6 if rules.remove_extra_whitespaces else int(rules.add_dummy_prefix)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace(proto.pieces[spec.unk_id].piece, _UNKNOWN_MARK),
+            decoders.Replace(_SPACE, " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", stripped, 0),
+            decoders.Replace(_UNKNOWN_MARK, spec.unk_surface),
+        ]
+    )
+    special = [piece.piece for piece in proto.pieces if piece.type in (_UNKNOWN, _CONTROL)]
+    tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in special])
+    atoms = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED]
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in atoms])
+    return tokenizer
+
+
+def _bpe(proto: Any) -> models.BPE:
+    """Merges in the order of the score of what they make; SentencePiece itself knows scores only."""
+    vocabulary = {piece.piece: index for index, piece in enumerate(proto.pieces)}
+    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type == _NORMAL}
+    merges = [
+        (-score, vocabulary[left], vocabulary[right], (left, right))
+        for piece, score in scores.items()
+        for left, right in ((piece[:cut], piece[cut:]) for cut in range(1, len(piece)))
+        if left in scores and right in scores
+    ]
+    return models.BPE(
+        vocabulary,
+        [merge[-1] for merge in sorted(merges)],
+        unk_token=proto.pieces[proto.trainer_spec.unk_id].piece,
+        fuse_unk=True,
+        byte_fallback=proto.trainer_spec.byte_fallback,
+    )
+
+
+def _unigram(proto: Any) -> models.Unigram:
+    spec = proto.trainer_spec
+    vocabulary = [(piece.piece, piece.score) for piece in proto.pieces]
+    return models.Unigram(vocabulary, unk_id=spec.unk_id, byte_fallback=spec.byte_fallback)
+
+
+def _literal_pieces(proto: Any) -> pre_tokenizers.PreTokenizer:
+    """Cuts texts that spell a control or byte piece, which the lattice of `Unigram` would take for the piece."""
+    spelled = [piece.piece for piece in proto.pieces if piece.type not in (_NORMAL, _USER_DEFINED)]
+    cuts = "|".join(f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in spelled if len(piece) > 1)
+    return pre_tokenizers.Split(Regex(cuts or r"\z"), "merged_with_previous")
+
+
+def _normalizers(rules: Any) -> Iterator[list[normalizers.Normalizer]]:
+    """Candidates for the character map of a model, the likelier first.
+
+    `Precompiled` looks at a grapheme's first match only, so it loses the second of two accents. For the maps that
+    are NFKC in essence, normalising first leaves it nothing to lose; but that also sorts accents, which the map does not.
+    """
+    if not rules.precompiled_charsmap:
+        yield []
+        return
+    precompiled = normalizers.Precompiled(rules.precompiled_charsmap)
+    if "nfkc" in rules.name:
+        yield [normalizers.NFKC(), precompiled]
+    yield [precompiled]
+
+
+def _spaces(rules: Any) -> list[normalizers.Normalizer]:
+    steps: list[normalizers.Normalizer] = []
+    if rules.remove_extra_whitespaces:
+        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    if rules.add_dummy_prefix:
+        steps.append(normalizers.Prepend(" "))
+    steps.append(normalizers.Replace(" ", _SPACE))
+    if rules.remove_extra_whitespaces:  # SentencePiece strips the end once more, after the spaces became pieces
+        steps.append(normalizers.Replace(Regex(rf"{_SPACE}+\z"), ""))
+    return steps
+
+
+def train_sentencepiece(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    output: str | Path,
+    model_type: Literal["bpe", "unigram"] = "bpe",
+    special_tokens: Sequence[str] = (),
+    byte_fallback: bool = True,
+) -> Path:
+    """Trains a lossless SentencePiece model: same texts, same bytes.
+
+    As in Nemotron-4 (arXiv:2402.16819): whitespace is kept, numbers are split into digits, unknown characters become
+    bytes. No space is put before a text, so a prompt and a response joined are what they are apart.
+
+    Args:
+        texts: Documents; they are learned from line by line.
+        vocab_size: Number of pieces, the four fixed ones, special tokens and bytes included.
+        output: The `.model` file to write.
+        model_type: Algorithm.
+        special_tokens: Further control pieces, such as a chat template's markers; text that spells them is text.
+        byte_fallback: Whether characters outside the vocabulary become bytes instead of the unknown piece.
+
+    Raises:
+        ConfigError: The texts do not support a vocabulary of this size.
+    """
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_lines(texts),
+            model_writer=model,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            control_symbols=list(special_tokens),
+            user_defined_symbols=["\n"],  # the trainer sees lines, and would leave their ends to bytes or to unknown
+            byte_fallback=byte_fallback,
+            pad_id=3,
+            character_coverage=0.9995 if byte_fallback else 1.0,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            split_digits=True,
+            max_sentence_length=4 * _LONGEST_LINE,
+            num_threads=1,  # sums of floats in the order of the threads would change from run to run
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise ConfigError(f"the tokenizer cannot be trained: {error}") from error
+    with atomic_write(output, "wb") as file:
+        file.write(model.getvalue())
+    return Path(output)
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for line in text.splitlines(keepends=True):
+            for start in range(0, len(line), _LONGEST_LINE):
+                yield line[start : start + _LONGEST_LINE]
