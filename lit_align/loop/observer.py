@@ -13,10 +13,10 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 class Observer:
     """Told about a run as it goes; every method does nothing here, and a subclass overrides what it needs.
 
-    All methods are called in the driver's main thread, in this order: `on_run_start`; for every stage either
-    `on_stage_start` and then `on_stage_end` or `on_stage_failed`, or a single `on_stage_end(cached=True)`; `on_run_end`,
-    whatever happened. Stages may overlap. A dry run calls nothing. A method must not raise for a tracker that is down:
-    manifests are the truth, tracking is a copy.
+    All methods are called in the driver's thread, in this order: `on_run_start`; for every stage that is reached either
+    `on_stage_start` and then `on_stage_end` or `on_stage_failed`, or a single `on_stage_end(cached=True)`;
+    `on_run_end`, whatever happened. Stages may overlap. A dry run calls nothing. A method must not raise for a tracker
+    that is down: manifests are the truth, tracking is a copy.
     """
 
     def on_run_start(self, *, name: str, workdir: Path, nodes: Sequence[Node], resumed: bool) -> None:
@@ -27,7 +27,7 @@ class Observer:
         return {}
 
     def on_stage_end(self, node: Node, manifest: Mapping[str, Any], *, cached: bool) -> None:
-        """The stage's folder is in place. `cached`: it was built by an earlier run (which may have told no observer)."""
+        """The stage's folder is in place. `cached`: an earlier run built it (and may have told no observer)."""
 
     def on_stage_failed(self, node: Node, error: LitAlignError) -> None:
         """The stage failed, was stopped by a gate, or was interrupted (`Interrupted`)."""

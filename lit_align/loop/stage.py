@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from lit_align.files import sha256_of_json
 
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
@@ -57,12 +59,12 @@ class Stage(ABC):
     """A pure function from artifacts and config to a folder of files.
 
     A concrete stage is a `@final @dataclass(frozen=True, kw_only=True)` whose fields are config values (JSON values,
-    tuples, paths, dataclasses of such) or artifacts, also nested. Everything that decides the output is a field; a field
+    tuples, paths, dataclasses of such) or artifacts, also nested. Everything that decides the output is a field; one
     declared with `field(metadata={"fingerprint": False})` (workers, logging, places) does not decide it.
 
     Attributes:
         version: Raised by hand when the code starts to produce something else from the same fields.
-        resumable: Whether `run` can continue in the folder that a killed `run` left behind; other stages get an empty one.
+        resumable: Whether `run` can continue in the folder that a killed `run` left; other stages get an empty one.
         shown: Names of results (dotted where nested) that the runner prints when the stage is done.
     """
 
@@ -108,11 +110,12 @@ def inputs(stage: Stage) -> tuple[tuple[str, Artifact], ...]:
     """Every artifact among the fields with the place where it stands, for example `candidates.0.1`."""
     for field in _fields(stage, decisive=False):
         if list(_artifacts(_value(stage, field), field.name)):
-            raise TypeError(f"{class_path(type(stage))}.{field.name} holds an artifact and must count in the fingerprint")
+            name = f"{class_path(type(stage))}.{field.name}"
+            raise TypeError(f"{name} holds an artifact, so it must count in the fingerprint")
     return tuple(pair for f in _fields(stage, decisive=True) for pair in _artifacts(_value(stage, f), f.name))
 
 
-def canonical(value: Any, *, where: str) -> Any:
+def canonical(value: object, *, where: str) -> Json:
     """A field's value as JSON: tuples as lists, paths as strings, dataclasses under their class path.
 
     Raises:
@@ -137,7 +140,7 @@ def canonical(value: Any, *, where: str) -> Any:
     raise TypeError(f"{where} must be JSON values, tuples, paths, dataclasses or artifacts, got {type(value).__name__}")
 
 
-def as_results(value: Any, *, stage: str) -> dict[str, Any]:
+def as_results(value: object, *, stage: str) -> dict[str, Any]:
     """The results a stage returned, checked: a dictionary of JSON values without NaN.
 
     Raises:
@@ -164,17 +167,17 @@ def _fields(stage: Stage, *, decisive: bool) -> list["dataclasses.Field[Any]"]:
     return [field for field in dataclasses.fields(stage) if field.metadata.get("fingerprint", True) is decisive]
 
 
-def _value(owner: Any, field: "dataclasses.Field[Any]") -> Any:
+def _value(owner: object, field: "dataclasses.Field[Any]") -> object:
     return getattr(owner, field.name)
 
 
-def _key(key: Any, where: str) -> str:
+def _key(key: object, where: str) -> str:
     if not isinstance(key, str) or key.startswith("$"):
         raise TypeError(f"keys of {where} must be strings that do not begin with $, got {key!r}")
     return key
 
 
-def _artifacts(value: Any, where: str) -> Iterator[tuple[str, Artifact]]:
+def _artifacts(value: object, where: str) -> Iterator[tuple[str, Artifact]]:
     if isinstance(value, Artifact):
         yield where, value
     elif isinstance(value, list | tuple):

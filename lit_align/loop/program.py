@@ -1,0 +1,17 @@
+"""Programs: ordinary Python that adds a loop's stages in order, chosen by class path in a recipe."""
+
+from abc import ABC, abstractmethod
+
+from lit_align.loop.runner import Runner
+
+
+class Program(ABC):
+    """What `lit-align run` runs: the constructor's signature is the recipe's schema."""
+
+    @abstractmethod
+    def build(self, runner: Runner) -> None:
+        """Adds the stages (`runner.add`); nothing is run and no stage's output exists yet, so nothing may be read."""
+
+    def finish(self, runner: Runner) -> int | None:
+        """Called when all stages are built: writes results and report; returns an exit code, None for 0."""
+        return None
