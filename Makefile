@@ -28,7 +28,7 @@ check: .venv/.installed-dev ## lint, format, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 docs: .venv/.installed-docs ## the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
