@@ -1,7 +1,6 @@
 """The attention seam: executes an `AttentionPlan`; the base class does it with torch's SDPA on any device."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import flash_attention_mask
 
 from lit_align.errors import ConfigError
@@ -17,6 +16,11 @@ from lit_align.models.batch import AttentionPlan
 
 IMPLEMENTATION = "lit_align"
 """The name under which transformers finds `planned_attention`."""
+
+# Some decoder layers (Nemotron, StableLM) drop the arguments they do not know on the way to their attention, but hand
+# on `position_ids`: the plan rides on that tensor under this name. A hook could not do it: recomputation under
+# gradient checkpointing runs no hooks, and would see the plan of another batch.
+CARRIED = "lit_align_plan"
 
 # Padding a few short segments into one call costs less than another call as long as it wastes fewer flops than this.
 _WASTED_FLOPS_WORTH_A_CALL = 2**23
@@ -201,8 +205,8 @@ def planned_attention(
     Raises:
         ConfigError: Without a plan, or with a mask, attention sinks or a position bias, which no plan expresses.
     """
-    if attention_plan is None or attention is None:
-        attention_plan, attention = getattr(module, "_lit_align_plan", (None, None))
+    if attention_plan is None:
+        attention_plan, attention = getattr(kwargs.get("position_ids"), CARRIED, (None, None))
     unknown = [name for name in ("s_aux", "position_bias", "head_mask") if kwargs.get(name) is not None]
     if attention_plan is None or attention is None or attention_mask is not None or unknown:
         what = unknown or ("a mask" if attention_mask is not None else "no attention plan")
@@ -217,22 +221,3 @@ AttentionInterface.register(IMPLEMENTATION, planned_attention)
 # Without a mask function of its own an implementation silently gets no mask at all; this one hands over a
 # two-dimensional mask unless it is all ones, and `planned_attention` refuses it.
 AttentionMaskInterface.register(IMPLEMENTATION, flash_attention_mask)
-
-
-def pass_plan_to_attention(model: PreTrainedModel) -> None:
-    """Hands the plan on where a decoder layer drops the arguments it does not know (Nemotron, StableLM).
-
-    The hook runs with the layer, so that recomputation under gradient checkpointing sees its own batch's plan.
-    """
-    for layer in model.modules():
-        inner = getattr(layer, "self_attn", None)
-        if isinstance(inner, nn.Module):
-            layer.register_forward_pre_hook(_remember_plan(inner), with_kwargs=True)
-
-
-def _remember_plan(inner: nn.Module) -> Callable[[nn.Module, Any, dict[str, Any]], None]:
-    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:  # noqa: ANN401
-        # Past nn.Module.__setattr__: the Attention may be a module and must not become a child of every layer.
-        object.__setattr__(inner, "_lit_align_plan", (kwargs.get("attention_plan"), kwargs.get("attention")))
-
-    return hook

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, Pr
 
 from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_json
-from lit_align.models.attention import Attention
+from lit_align.models.attention import CARRIED, Attention
 from lit_align.models.backbone import Backbone, Convert, Shard
 from lit_align.models.batch import PackedBatch
 from lit_align.models.fingerprint import model_fingerprint
@@ -78,7 +78,9 @@ class HFBackbone(Backbone):
         model = build(self.pretrained, self._read_config(), dtype=dtype, dropout=self.dropout, seed=self.seed)
         self.attention.check(dtype=dtype, head_dim=_head_dim(model.config.get_text_config()))
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            # Renamed in transformers 5.23; the old name goes away in 6.
+            enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
             model.enable_input_require_grads()
         self.model = model
         self._logits = _logit_transform(model)
@@ -105,10 +107,12 @@ class HFBackbone(Backbone):
 
     def _hidden(self, batch: PackedBatch) -> Float[Tensor, "token dim"]:
         decoder = self.built.get_decoder()
+        position_ids = batch.position_ids[None]
+        setattr(position_ids, CARRIED, (batch.plan, self.attention))
         # position_ids, no mask and no cache together: any other combination lets transformers guess segments.
         output = decoder(
             input_ids=batch.input_ids[None],
-            position_ids=batch.position_ids[None],
+            position_ids=position_ids,
             attention_mask=None,
             use_cache=False,
             attention_plan=batch.plan,

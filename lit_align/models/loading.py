@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from lit_align.errors import ConfigError
-from lit_align.models.attention import IMPLEMENTATION, pass_plan_to_attention
+from lit_align.models.attention import IMPLEMENTATION
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -55,7 +55,6 @@ def build(
             model = _from_hub(AutoModelForCausalLM.from_pretrained, pretrained, config=config, **options)
     except ValueError as error:
         raise ConfigError(f"{pretrained or config.model_type}: {str(error).splitlines()[0][:300]}") from error
-    pass_plan_to_attention(model)
     return model.train()
 
 

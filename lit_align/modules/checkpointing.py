@@ -30,11 +30,12 @@ def save(module: "AlignmentModule", checkpoint: dict[str, Any]) -> None:
             del state[name]
         elif state[name].is_floating_point() and not _finite(state[name]):
             raise NonFiniteError(f"{name} is not finite: no checkpoint is written; the last good one stays")
-    backbone = module.trained
+    backbone, head = module.trained, getattr(module, "head", None)
     checkpoint[KEY] = {
         "module": _class_path(module),
         "backbone": {"class_path": _class_path(backbone), "init_args": backbone.describe()},
         "fingerprint": backbone.fingerprint(),
+        "head": None if head is None else head.describe(),
         "chat": _chat(module),
         "random_states": random_states(),
     }

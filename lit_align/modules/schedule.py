@@ -28,8 +28,8 @@ class Schedule:
     """
 
     shape: Literal["constant", "cosine", "linear"] = "constant"
-    warmup_steps: float = 0
-    final: float = 0.0
+    warmup_steps: float | int = 0
+    final: float | int = 0.0
 
     def factor(self, step: int, *, total: int) -> float:
         """Share of the peak rate at the step with this number (the first is 0) of `total`."""

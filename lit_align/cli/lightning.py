@@ -1,0 +1,186 @@
+"""`lit-align fit|validate|test|predict`: LightningCLI with short class names, local metrics and safe checkpoints."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, final
+
+import jsonargparse
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.io import CheckpointIO
+
+import lit_align.data.kinds
+import lit_align.modules.preference
+import lit_align.modules.reward
+import lit_align.modules.sft  # noqa: F401 - with the two above: short names resolve for imported classes only
+from lit_align.cli.parsing import parse_error
+from lit_align.data.modules import AlignmentData
+from lit_align.errors import ConfigError, Interrupted
+from lit_align.modules.base import AlignmentModule
+from lit_align.modules.callbacks import SaveModel, StopOnSignal
+from lit_align.modules.checkpoint_io import AtomicCheckpointIO
+from lit_align.tracking import JsonlLogger, MLflowLogger, SaveConfig
+
+_TRAINER_DEFAULTS = {
+    "use_distributed_sampler": False,
+    "log_every_n_steps": 1,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "gradient_clip_val": 1.0,
+}
+
+
+@final
+class Parser(LightningArgumentParser):
+    """Lightning's parser; its errors are raised instead of printed behind a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        """Raises what the front turns into a few lines."""
+        raise argparse.ArgumentError(None, message) from ex
+
+
+@final
+class AlignmentCLI(LightningCLI):
+    """One Trainer method on a module and its data, from YAML files and options."""
+
+    def __init__(self, args: list[str], *, only: str | None = None, run: bool = True) -> None:
+        self._only = only
+        if run:
+            super().__init__(**_settings(), args=args, run=True)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, called on self
+        """The Trainer's methods; only the one that runs, as each costs a parser."""
+        names = LightningCLI.subcommands()
+        return {self._only: names[self._only]} if self._only else names
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds what every run has besides model, data and trainer."""
+        parser.add_argument("--tracking_uri", type=str | None, default=None, help=_TRACKING_HELP)
+        parser.add_argument("--experiment", type=str, default="lit-align", help="Experiment of the run in MLflow.")
+        parser.add_argument("--save_model", type=str, choices=["last", "best", "none"], default="last", help=_SAVE_HELP)
+        parser.add_argument("--save_every_minutes", type=float, default=10.0, help="Minutes between checkpoints.")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+        """A Trainer that always writes metrics.jsonl, saves atomically and stops cleanly."""
+        given = dict(self._get(self.config_init, "trainer"))
+        root = Path(given["default_root_dir"] or _new_folder(type(self.model).__name__.lower()))
+        self._refuse_to_overwrite(root)
+        callbacks = list(given["callbacks"] or [])
+        if self.subcommand == "fit":
+            callbacks += self._fit_callbacks(root, given)
+        plugins = given["plugins"] or []
+        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins) and "model_parallel" not in str(
+            given["strategy"]
+        ):
+            plugins.append(AtomicCheckpointIO())
+        return super().instantiate_trainer(
+            default_root_dir=str(root),
+            callbacks=callbacks,
+            plugins=plugins,
+            logger=self._loggers(root, given["logger"]),
+            **kwargs,
+        )
+
+    def _fit_callbacks(self, root: Path, given: dict[str, Any]) -> list[Any]:
+        folder = root / "checkpoints"
+        callbacks: list[Any] = [StopOnSignal(folder / "interrupted.ckpt")]
+        has_checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in given["callbacks"] or [])
+        enabled = given["enable_checkpointing"] is not False
+        if enabled and not has_checkpoint:
+            callbacks.append(_timed_checkpoint(folder, self._get(self.config_init, "save_every_minutes")))
+        choice = self._get(self.config_init, "save_model")
+        if choice != "none" and not given["fast_dev_run"]:
+            last = folder / "last.ckpt" if enabled else None
+            callbacks.append(SaveModel(root / "model", checkpoint=last, best=choice == "best"))
+        return callbacks
+
+    def _loggers(self, root: Path, given: Any) -> list[Any]:  # noqa: ANN401 - what the Trainer takes
+        loggers: list[Any] = [JsonlLogger(root)]
+        if given is None or given is True:
+            uri = self._get(self.config_init, "tracking_uri")
+            if uri is None and "MLFLOW_TRACKING_URI" not in os.environ and root.parts[:1] == ("runs",):
+                uri = "sqlite:///runs/mlflow.db"
+            experiment = self._get(self.config_init, "experiment")
+            return [*loggers, MLflowLogger(root, experiment_name=experiment, tracking_uri=uri)]
+        more = given if isinstance(given, list) else [given] if given else []
+        return [*loggers, *more]
+
+    def _refuse_to_overwrite(self, root: Path) -> None:
+        resumes = self._get(self.config_init, "ckpt_path")
+        if self.subcommand == "fit" and not resumes and (root / "model").exists():
+            raise ConfigError(
+                f"{root}: holds a finished run\nChoose another --trainer.default_root_dir, or continue it with "
+                f"--ckpt_path {root}/checkpoints/last.ckpt"
+            )
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would let the checkpoint's hyper-parameters override the command line."""
+
+
+def build_parser() -> jsonargparse.ArgumentParser:
+    """The parser of all four commands, for their help."""
+    cli = AlignmentCLI([], run=False)
+    for name, value in _settings().items():
+        setattr(cli, name, value)
+    cli._model_class, cli._datamodule_class = AlignmentModule, AlignmentData
+    cli.parser_class, cli.trainer_class = Parser, Trainer
+    cli.setup_parser(True, {}, {})
+    return cli.parser
+
+
+def main(argv: list[str]) -> int:
+    """Runs `fit`, `validate`, `test` or `predict`; `argv` begins with the command."""
+    sys.argv = ["lit-align", *argv]  # launchers of several devices run it again
+    try:
+        AlignmentCLI(argv, only=argv[0])
+    except argparse.ArgumentError as error:
+        raise parse_error(str(error), options=[], argv=argv, prog=f"lit-align {argv[0]}") from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; continue from the last checkpoint with --ckpt_path last") from error
+    return 0
+
+
+_TRACKING_HELP = "Where MLflow keeps the run; $MLFLOW_TRACKING_URI or a sqlite file beside the run unless given."
+_SAVE_HELP = "Which weights become the model folder: the last ones, those of the best checkpoint, or none."
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "model_class": AlignmentModule,
+        "datamodule_class": AlignmentData,
+        "subclass_mode_model": True,
+        "subclass_mode_data": True,
+        "save_config_callback": SaveConfig,
+        "save_config_kwargs": {},
+        "seed_everything_default": 0,
+        "trainer_defaults": _TRAINER_DEFAULTS,
+        "auto_configure_optimizers": False,
+        "load_from_checkpoint_support": False,
+        "parser_class": Parser,
+    }
+
+
+def _timed_checkpoint(folder: Path, minutes: float) -> ModelCheckpoint:
+    from datetime import timedelta
+
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="step-{step}",
+        auto_insert_metric_name=False,
+        train_time_interval=timedelta(minutes=minutes),
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+
+
+def _new_folder(name: str) -> Path:
+    """`runs/NAME/1`, or the next number that is free."""
+    base = Path("runs") / name
+    number = 1
+    while (base / str(number)).exists():
+        number += 1
+    return base / str(number)

@@ -1,0 +1,49 @@
+"""Writes checkpoints so that neither a crash nor a full disk costs the one before."""
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lit_align.errors import ConfigError, ResourceError
+from lit_align.files import atomic_write
+
+
+@final
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes into a temporary file in the target's own folder and renames it; reads weights and plain values only.
+
+    Lightning's own goes through `$TMPDIR`: across file systems that is a copy, and a kill or a full disk in the middle
+    of it destroys the checkpoint that is being replaced.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes, syncs and renames.
+
+        Raises:
+            ResourceError: The disk is full; the file that was there before still is.
+        """
+        if storage_options is not None:
+            raise ConfigError("checkpoints are local files: storage_options cannot be used")
+        try:
+            with atomic_write(path, "wb") as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:
+            # torch's zip writer turns a failed write into a RuntimeError.
+            if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ResourceError(
+                f"the checkpoint {path} could not be written: {error}\n"
+                "The checkpoint before it is intact. Free some space and continue with --ckpt_path last."
+            ) from error
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Reads a checkpoint without unpickling anything but tensors and plain values."""
+        if not Path(path).is_file():
+            raise ConfigError(f"{path}: no such checkpoint")
+        return torch.load(path, map_location="cpu", weights_only=True)
