@@ -23,19 +23,24 @@ class Accounting:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     first_places: dict[str, str] = field(default_factory=dict)
+    first_details: dict[str, str] = field(default_factory=dict)
 
     def add(self) -> None:
         """Counts a row that was read; it is kept until it is dropped."""
         self.read += 1
         self.kept += 1
 
-    def drop(self, reason: str, *, place: str) -> None:
-        """Counts a kept row as dropped, while it is read or by a later step: too long, not sampled."""
+    def drop(self, reason: str, *, place: str, detail: str = "") -> None:
+        """Counts a kept row as dropped, while it is read or by a later step: too long, not sampled.
+
+        The first place and detail of each reason are remembered.
+        """
         if self.kept == 0:
             raise ValueError(f"no kept row is left to drop as {reason!r}")
         self.kept -= 1
         self.dropped[reason] += 1
         self.first_places.setdefault(reason, place)
+        self.first_details.setdefault(reason, detail)
 
     @property
     def dropped_share(self) -> float:
@@ -59,12 +64,16 @@ class Accounting:
         if not self._lost:
             return ""
         reason, number = self._lost.most_common(1)[0]
-        return f"{reason} ({number}): {explain(reason)}, first at {self.first_places[reason]}"
+        return f"{reason} ({number}): {self.meaning(reason)}, first at {self.first_places[reason]}"
+
+    def meaning(self, reason: str) -> str:
+        """What a reason means; for malformed rows, what was wrong with the first."""
+        return self.first_details.get(reason) or explain(reason)
 
     def summary(self) -> str:
         """The counts in words, one reason a line, most frequent first, and the warning where there is one."""
         lines = [f"read {self.read} = kept {self.kept} + dropped {self.dropped.total()}"]
-        lines += [f"  {reason}: {number} ({explain(reason)})" for reason, number in self.dropped.most_common()]
+        lines += [f"  {reason}: {number} ({self.meaning(reason)})" for reason, number in self.dropped.most_common()]
         return "\n".join([*lines, *([self.warning] if self.warning else [])])
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,6 +89,7 @@ def merge(parts: Iterable[Accounting]) -> Accounting:
         total.kept += part.kept
         total.dropped.update(part.dropped)
         total.first_places = part.first_places | total.first_places
+        total.first_details = part.first_details | total.first_details
     return total
 
 

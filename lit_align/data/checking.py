@@ -94,7 +94,7 @@ def token_counter(tokenizer: str, *, template: str, max_length: int | None) -> M
         number = len(chat.encode_prompt(prompt))
         if max_length is not None and number >= max_length:
             raise Dropped("prompt_too_long")
-        return {"prompt tokens": number}
+        return {"prompt tokens": float(number)}
 
     def measure(row: Row) -> Mapping[str, float]:
         if isinstance(row, PromptOnly):

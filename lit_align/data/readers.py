@@ -134,7 +134,7 @@ def _check_beginning(path: Path, beginning: bytes) -> None:
 
 def _parse_line(line: bytes, place: str) -> dict[str, Any] | DataError:
     try:
-        return _as_row(_parse(_decode(line, place), place), place)
+        return _as_row(_parse(_decode(line.rstrip(b"\r\n"), place), place), place)
     except DataError as error:
         return error
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from lit_align.data.accounting import Accounting, explain
+from lit_align.data.accounting import Accounting
 from lit_align.data.records import Demonstration, Preference, Rating, Row, Scored
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def row_numbers(row: Row) -> dict[str, float]:
     if isinstance(row, Preference):
         return _pair_numbers(row)
     if isinstance(row, Scored):
-        return {"responses": len(row.responses), "reward range": max(row.rewards) - min(row.rewards)}
+        return {"responses": float(len(row.responses)), "reward range": max(row.rewards) - min(row.rewards)}
     if isinstance(row, Demonstration):
-        return {"characters": len(row.text)} if row.text is not None else {"turns": len(row.messages)}
-    return {"turns": len(row.prompt)}
+        return {"turns": float(len(row.messages))} if row.text is None else {"characters": float(len(row.text))}
+    return {"turns": float(len(row.prompt))}
 
 
 def _pair_numbers(row: Preference) -> dict[str, float]:
@@ -82,9 +82,10 @@ def _pair_numbers(row: Preference) -> dict[str, float]:
 
 def token_numbers(row: "EncodedRow") -> dict[str, float]:
     """Lengths of a tokenised row; of several responses the longest, as they never stand in one another's context."""
-    prompt, longest = len(row.tree.prompt), max(len(response.ids) for response in row.tree.responses)
+    prompt = float(len(row.tree.prompt))
+    longest = float(max(len(response.ids) for response in row.tree.responses))
     if not prompt:  # a demonstration is one piece, prompt included
-        return {"tokens": longest, "supervised tokens": row.counts["tokens"]}
+        return {"tokens": longest, "supervised tokens": float(row.counts["tokens"])}
     return {"tokens": prompt + longest, "prompt tokens": prompt, "longest response tokens": longest}
 
 
@@ -96,7 +97,7 @@ def print_accounting(counts: Accounting, *, title: str, console: "Console") -> N
     table.add_row("kept", f"{counts.kept:,}", f"{counts.kept / total:.1%}", "", "")
     for reason, number in counts.dropped.most_common():
         place = counts.first_places[reason].removeprefix(f"{title}:")
-        table.add_row(reason, f"{number:,}", f"{number / total:.1%}", place, explain(reason))
+        table.add_row(reason, f"{number:,}", f"{number / total:.1%}", place, counts.meaning(reason))
     console.print(title, table, sep="\n")
     if counts.warning:
         console.print(counts.warning, style="bold red", soft_wrap=True)

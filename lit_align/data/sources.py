@@ -102,10 +102,11 @@ def iter_rows(
             yield _validate(kind, value, place, rules)
         except Dropped as dropped:
             counts.drop(dropped.reason, place=place)
-        except DataError:
+        except DataError as error:
             if rules.on_bad == "error" or counts.dropped["malformed"] == rules.max_bad_rows:
                 raise
-            counts.drop("malformed", place=place)
+            detail = str(error).partition("\n")[0].removeprefix(f"{place}: ")
+            counts.drop("malformed", place=place, detail=detail)
 
 
 def require_rows(counts: Accounting, source: str | Path) -> None:
