@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_align.loop.manifest import read_manifest
+from lit_align.loop.plan import label
 from lit_align.loop.store import Store
 
 
@@ -62,7 +63,7 @@ def _ancestor(folder: Path, manifest: dict[str, Any], known: dict[str, Ancestor]
     if fingerprint not in known:
         parents = tuple((entry["field"], _parent(folder.parent, entry, known)) for entry in manifest["inputs"])
         known[fingerprint] = Ancestor(
-            title=_label(manifest),
+            title=label(manifest["title"], manifest["iteration"]),
             stage=manifest["stage"],
             fingerprint=fingerprint,
             place=folder.name,
@@ -95,8 +96,3 @@ def _lines(ancestor: Ancestor, *, field: str, depth: int, seen: set[str]) -> Ite
     yield text
     for name, parent in ancestor.parents:
         yield from _lines(parent, field=name, depth=depth + 1, seen=seen)
-
-
-def _label(manifest: dict[str, Any]) -> str:
-    iteration = manifest["iteration"]
-    return manifest["title"] if iteration is None else f"{manifest['title']} (iteration {iteration})"

@@ -16,6 +16,7 @@ from lit_align.loop.manifest import LOG, PROGRESS, lookup
 from lit_align.loop.plan import Node
 
 _LINE_EVERY_SECONDS = 30.0
+_TELL_IMPORTS_SECONDS = 1.0
 _TAIL_BYTES = 4096
 
 
@@ -52,6 +53,13 @@ class Display(ABC):
     def refresh(self) -> None:
         """Shows how far the running stages are; called a few times a second."""
 
+    def ready(self, elapsed: float) -> None:
+        """The parent of the stages' processes has imported everything; those that waited for it start now."""
+        if elapsed >= _TELL_IMPORTS_SECONDS:
+            self.print(f"imports done in {seconds(elapsed)}, once for all stages")
+        for running in self._running.values():
+            running.begun = running.begun if running.node.num_devices > 1 else time.monotonic()
+
     def cached(self, node: Node) -> None:
         """A stage that need not run."""
         self.print(f"{self._place(node)} cached")
@@ -64,13 +72,13 @@ class Display(ABC):
 
     def ended(self, node: Node, outcome: str) -> None:
         """A running stage is over without success."""
-        running = self._running.pop(node.number)
-        self.print(f"{self._place(node)} {outcome} {seconds(time.monotonic() - running.begun)}")
+        elapsed = self._remove(node)
+        self.print(f"{self._place(node)} {outcome} {seconds(elapsed)}")
 
     def done(self, node: Node, manifest: Mapping[str, Any]) -> None:
         """A running stage's folder is in place."""
-        running = self._running.pop(node.number)
-        text = f"{self._place(node)} done in {seconds(time.monotonic() - running.begun)}"
+        elapsed = self._remove(node)
+        text = f"{self._place(node)} done in {seconds(elapsed)}"
         self.print("  ".join([text, *_headline(manifest["results"], type(node.stage).shown)]))
 
     def tick(self) -> None:
@@ -79,6 +87,11 @@ class Display(ABC):
             for running in self._running.values():
                 self._print_log(running)
         self.refresh()
+
+    def _remove(self, node: Node) -> float:
+        begun = self._running.pop(node.number).begun
+        self.refresh()
+        return time.monotonic() - begun
 
     def _print_log(self, running: _Running) -> None:
         text, running.log_offset = _complete_lines(_log(running), running.log_offset)

@@ -11,7 +11,7 @@ from typing import Any, final
 from lit_align.errors import Interrupted, LitAlignError
 from lit_align.files import write_json
 from lit_align.loop.display import Display, tail
-from lit_align.loop.executor import Ended, Events, Executor, Job
+from lit_align.loop.executor import Ended, Events, Executor, Job, Ready
 from lit_align.loop.failure import stage_error
 from lit_align.loop.manifest import LOG, SPEC
 from lit_align.loop.observer import Observer
@@ -85,10 +85,11 @@ class Execution:
         self._options = options
         self._running: dict[int, Node] = {}
         self._done: set[Node] = set()
+        self._num_built = 0
         self._failure: LitAlignError | None = None
 
-    def run(self) -> None:
-        """Runs to the end.
+    def run(self) -> int:
+        """Runs to the end and returns the number of stages that were built.
 
         Raises:
             LitAlignError: The first stage's failure; stages that ran beside it have ended by themselves.
@@ -104,6 +105,7 @@ class Execution:
             raise Interrupted("interrupted\nThe same command continues where it stopped.") from error
         if self._failure is not None:
             raise self._failure
+        return self._num_built
 
     def _start_ready(self) -> None:
         # In the order of the plan, so one pass also reaches what cached stages make ready.
@@ -162,6 +164,8 @@ class Execution:
             return
         if isinstance(event, Ended):
             self._end(event)
+        elif isinstance(event, Ready):
+            self._display.ready(event.seconds)
         else:
             for node in self._running.values():
                 self._observer.on_stage_failed(node, event)
@@ -173,6 +177,7 @@ class Execution:
         if event.returncode == 0 and self._store.status(node.artifact).state == "sealed":
             manifest = self._store.commit(node.artifact)
             self._done.add(node)
+            self._num_built += 1
             self._display.done(node, manifest)
             self._observer.on_stage_end(node, manifest, cached=False)
             return

@@ -63,7 +63,14 @@ class Ended:
     returncode: int
 
 
-Events = queue.Queue[Ended | LitAlignError]
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The warm parent has imported everything, in so many seconds."""
+
+    seconds: float
+
+
+Events = queue.Queue[Ended | Ready | LitAlignError]
 
 
 class Executor(ABC):
@@ -151,7 +158,9 @@ class WarmExecutor(Executor):
         is_ready = False
         for line in self._process.stdout:
             answer = json.loads(line)
-            is_ready |= "ready" in answer
+            if "ready" in answer:
+                is_ready = True
+                self._events.put(Ready(seconds=answer["ready"]))
             if "failed" in answer:
                 cause = f"cannot prepare the stages' processes: {answer['failed']}"
                 self._events.put(ConfigError(f"{cause}\nlog: {self._log}"))

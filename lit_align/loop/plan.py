@@ -35,7 +35,12 @@ class Node:
     @property
     def label(self) -> str:
         """Title and iteration, as printed."""
-        return self.title if self.iteration is None else f"{self.title} (iteration {self.iteration})"
+        return label(self.title, self.iteration)
+
+
+def label(title: str, iteration: int | None) -> str:
+    """A stage's title with its iteration, if it has one."""
+    return title if iteration is None else f"{title} (iteration {iteration})"
 
 
 def describe_plan(nodes: Sequence[Node], *, store: Store, full: bool = False) -> str:

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn, final
 
 from lit_align.errors import ConfigError, Interrupted
+from lit_align.files import atomic_write
 from lit_align.loop.display import Display, make_display, seconds
 from lit_align.loop.execution import Execution, Executors, Options, stage_environment
 from lit_align.loop.executor import LAUNCHER, PRELOAD, CommandExecutor, Events, WarmExecutor, launcher_words
@@ -18,10 +19,11 @@ from lit_align.loop.inputs import HashCache, external
 from lit_align.loop.lock import lock_workdir
 from lit_align.loop.manifest import provenance
 from lit_align.loop.observer import Observer, RunStatus
-from lit_align.loop.plan import Node, describe_plan
+from lit_align.loop.plan import Node, describe_plan, label
 from lit_align.loop.stage import Artifact, Stage, inputs
 from lit_align.loop.store import Store
 
+RECIPE = "recipe.yaml"
 _ORPHAN_DAYS = 7.0
 
 
@@ -32,6 +34,7 @@ class Runner:
     Args:
         workdir: Holds the store, the lock and whatever the program writes in the end.
         name: The run's name; default: the folder's.
+        recipe: What is run, as YAML; kept in `recipe.yaml` of the workdir.
         observer: Is told what happens.
         parallel: Stages at once; default: the number of CPUs, or 1 where there is a GPU.
         threads: CPU threads of each stage; default: the CPUs divided by `parallel`.
@@ -47,6 +50,7 @@ class Runner:
         workdir: str | Path,
         *,
         name: str | None = None,
+        recipe: str | None = None,
         observer: Observer | None = None,
         parallel: int | None = None,
         threads: int | None = None,
@@ -63,6 +67,7 @@ class Runner:
         self.threads = _positive("threads", threads, default=max(1, _num_cpus() // self.parallel))
         launcher_words(launcher)
         self._launcher = launcher
+        self._recipe = recipe
         self._observer = observer or Observer()
         self._preload = tuple(preload)
         self._verify = verify
@@ -77,7 +82,7 @@ class Runner:
         return tuple(self._nodes)
 
     def external(self, source: str | Path, *, title: str | None = None, revision: str | None = None) -> Artifact:
-        """An input from outside; see `external` in `lit_align.loop.inputs`. Hashes of unchanged files are remembered."""
+        """An input from outside, by content; see `lit_align.loop.external`. Hashes of unchanged files are kept."""
         return external(source, title=title, revision=revision, hashes=self._hashes)
 
     def add(self, stage: Stage, *, title: str, iteration: int | None = None, num_devices: int = 1) -> Artifact:
@@ -90,7 +95,7 @@ class Runner:
             raise ValueError(f"two stages are titled {title!r} in iteration {iteration}")
         if type(stage).__module__ == "__main__":
             raise ConfigError(f"{type(stage).__name__} must be defined in a module that its process can import")
-        artifact = self.store.artifact(stage, title=title)
+        artifact = self.store.artifact(stage, title=label(title, iteration))
         node = Node(
             number=len(self._nodes) + 1,
             title=title,
@@ -116,6 +121,9 @@ class Runner:
         """
         status: RunStatus = "FAILED"
         with lock_workdir(self.workdir) as lock, _sigterm_interrupts():
+            if self._recipe is not None:
+                with atomic_write(self.workdir / RECIPE) as file:
+                    file.write(self._recipe)
             resumed = any(self.store.status(node.artifact).state != "absent" for node in self._nodes)
             self._observer.on_run_start(name=self.name, workdir=self.workdir, nodes=self.nodes, resumed=resumed)
             try:
@@ -150,10 +158,11 @@ class Runner:
                 display.print(f"removed {folder.name}: begun, never finished, untouched for {_ORPHAN_DAYS:.0f} days")
             executors = self._executors(lock)
             try:
-                self._execution(executors, display).run()
+                num_built = self._execution(executors, display).run()
             finally:
                 executors.close()
-            display.print(f"{len(self._nodes)} stages in {seconds(time.monotonic() - begun)}; store: {self.store.root}")
+            num_cached = len(self._nodes) - num_built
+            display.print(f"{num_built} stages built, {num_cached} cached, in {seconds(time.monotonic() - begun)}")
 
     def _execution(self, executors: Executors, display: Display) -> Execution:
         options = Options(

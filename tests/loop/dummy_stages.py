@@ -151,17 +151,13 @@ class Numbers(Program):
     def build(self, runner: Runner) -> None:
         from lit_align.loop import MetricGate
 
-        heads = []
+        tails = []
         for chain in range(self.num_chains):
-            first = runner.add(
-                Count(num_lines=8, seed=10 * chain, pause=self.pause), title=f"head {chain}", iteration=1
-            )
-            heads.append(
-                runner.add(
-                    Count(num_lines=4, seed=chain, after=first, pause=self.pause), title=f"tail {chain}", iteration=1
-                )
-            )
-        joined = runner.add(Join(parts=tuple(heads)), title="join")
+            head = Count(num_lines=8, seed=10 * chain, pause=self.pause)
+            first = runner.add(head, title=f"head {chain}", iteration=1)
+            tail = Count(num_lines=4, seed=chain, after=first, pause=self.pause)
+            tails.append(runner.add(tail, title=f"tail {chain}", iteration=1))
+        joined = runner.add(Join(parts=tuple(tails)), title="join")
         scores = runner.add(Evaluate(model=joined, scores=(1.0, 0.0)), title="evaluate")
         gate = MetricGate(subject=joined, evaluation=scores, minimum={"accuracy": 0.9 if self.broken else 0.5})
         self.last = runner.add(Join(parts=(runner.add(gate, title="gate"),)), title="last")
