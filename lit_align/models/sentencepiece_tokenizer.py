@@ -8,43 +8,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lit_align.errors import ConfigError
 from lit_align.files import atomic_write
+from lit_align.models.tokenizer_probes import PROBES
 
+_Proto: Any = vars(model_pb2)["ModelProto"]  # defined at import, unknown to type checkers
 # Types of a piece in sentencepiece_model.proto.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
 _UNIGRAM, _BPE = 1, 2
 _SPACE = "▁"
 _UNKNOWN_MARK = "\ufdd0"  # a noncharacter: stands for the unknown piece while a text is put together
 _LONGEST_LINE = 4096  # characters; the trainer skips longer ones without a word
-
-PROBES: tuple[str, ...] = (
-    "",
-    " ",
-    "   ",
-    " leading, trailing and  double spaces  ",
-    "tab\tnewline\ncarriage\r\n\n\nend\n",
-    "The quick brown fox jumps over the lazy dog. Isn't it? 'Tis!",
-    "1234567890 3.14159 -17 $1,000,000.00 50% 1/2 x^2 + y_2 = z**2",
-    "def f(x: int) -> str:\n    return f'{x!r}' if x >= 0 else \"no\"  # comment\n",
-    "https://example.com/a?b=c&d=%20#e me@example.com C:\\path\\to",
-    "don\u2019t \u201cquote\u201d \u2013 \u2014 \u2026 \u00a9 \u00ae \u2122 \u20ac \u00a3 \u00a7",
-    "\u00a0no-break\u2003em\u3000ideographic\u200bzero\u200dwidth\ufeffmark",
-    "na\u00efve caf\u00e9 cafe\u0301 \u00c5ngstr\u00f6m A\u030a Stra\u00dfe \u0130stanbul",
-    "Vi\u1ec7t Nam Vie\u0323\u0302t ti\u1ebfng tie\u0302\u0301ng",
-    "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8 \u304c \u304b\u3099 \uff83\uff9e\uff70\uff80",
-    "\uff28\uff45\uff4c\uff4c\uff4f \u2460\u2461 \ufb01 \u00bd \u33a5 \u2167",
-    "\u4e2d\u6587\uff0c\u6ca1\u6709\u7a7a\u683c\u3002 \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab",
-    "\u0420\u0443\u0441\u0441\u043a\u0438\u0439 \u0395\u03bb\u03bb\u03b7\u03bd\u03b9\u03ba\u03ac \u0e44\u0e17\u0e22\u0e19\u0e49\u0e33",
-    "\u0639\u0631\u0628\u064a \u0634\u0651\u064e \u05e2\u05d1\u05e8\u05d9\u05ea \u05e9\u05c1\u05b8 \u0939\u093f\u0928\u094d\u0926\u0940",
-    "\U0001f600 \U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea \u2764\ufe0f 1\ufe0f\u20e3",
-    "<0x0A> \u2581 a\u2581b \u2581\u2581 \x00\x01\x7f \ufffd \U0001d54f",
-    "".join(map(chr, range(32, 0x250))),
-)
 
 
 def probes_of(processor: sentencepiece.SentencePieceProcessor) -> Iterator[str]:
@@ -72,7 +50,7 @@ def from_sentencepiece(path: str | Path) -> PreTrainedTokenizerFast:
         ConfigError: Not a SentencePiece model, or one whose ids the conversion would change.
     """
     try:
-        proto = sentencepiece_model_pb2.ModelProto.FromString(Path(path).read_bytes())
+        proto = _Proto.FromString(Path(path).read_bytes())
         processor = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     except Exception as error:  # protobuf and the C++ library raise their own, undocumented types
         raise ConfigError(f"{path} is not a SentencePiece model: {error}") from error
@@ -177,8 +155,8 @@ def _literal_pieces(proto: Any) -> pre_tokenizers.PreTokenizer:
 def _normalizers(rules: Any) -> Iterator[list[normalizers.Normalizer]]:
     """Candidates for the character map of a model, the likelier first.
 
-    `Precompiled` looks at a grapheme's first match only, so it loses the second of two accents. For the maps that
-    are NFKC in essence, normalising first leaves it nothing to lose; but that also sorts accents, which the map does not.
+    `Precompiled` looks at a grapheme's first match only, so it loses the second of two accents. For the maps that are
+    NFKC in essence, normalising first leaves it nothing to lose; but that sorts accents too, which the map does not.
     """
     if not rules.precompiled_charsmap:
         yield []

@@ -11,7 +11,8 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_json
-from lit_align.models.sentencepiece_tokenizer import PROBES, from_sentencepiece, train_sentencepiece
+from lit_align.models.sentencepiece_tokenizer import from_sentencepiece, train_sentencepiece
+from lit_align.models.tokenizer_probes import PROBES
 
 __all__ = [
     "chat_template",
@@ -91,8 +92,9 @@ def chat_template(name: str) -> str:
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """The sha256 of everything that decides which ids a text or a conversation gets; saving does not change it."""
-    if tokenizer.is_fast:
-        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend: Any = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+    if backend is not None:
+        rules = json.loads(backend.to_str())
         rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the last call
     else:
         rules = {"vocabulary": tokenizer.get_vocab(), "probes": [tokenizer.encode(text) for text in PROBES]}

@@ -1,0 +1,88 @@
+"""Texts of a chat to ids: special tokens are read in what the template writes, never in what a message says."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+# Noncharacters around special-token text in a content, from its message through the template to `encode`.
+_OPEN, _CLOSE = "\ufdd1", "\ufdd2"
+_logger = logging.getLogger(__name__)
+
+
+class ChatText:
+    """Encodes rendered text and decodes responses, keeping a content's text text.
+
+    Attributes:
+        counts: `special_text`, how often a content spelled a special token and was kept as plain text.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, markers: Iterable[str] = ()) -> None:
+        """Treats `markers`, added tokens that a template uses without their being special, as special too."""
+        self._tokenizer: Any = tokenizer  # transformers types every attribute as a token, an id or None
+        self.counts: Counter[str] = Counter()
+        tokens = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        tokens |= {*self._tokenizer.all_special_tokens, *markers}
+        self._ids = {token: self._tokenizer.convert_tokens_to_ids(token) for token in tokens if token}
+        self._hidden = set(self._ids.values()) - {self._tokenizer.unk_token_id}
+        spelled = "|".join(re.escape(token) for token in sorted(tokens, key=lambda token: (-len(token), token)))
+        self._special = re.compile(spelled or "(?!)")
+        self._protected = re.compile(f"{_OPEN}({self._special.pattern}){_CLOSE}|({self._special.pattern})")
+        first = self._tokenizer.convert_ids_to_tokens(self._encode("x"))[0]
+        self.prefixes_space = first.startswith(("\u2581", "\u0120"))  # SentencePiece's and byte-level BPE's space
+
+    def protect(self, content: str) -> str:
+        """Marks special-token text of a message's content, and counts it."""
+        if not self._special.search(content):
+            return content
+        content = content.replace(_OPEN, "").replace(_CLOSE, "")
+        content, found = self._special.subn(lambda match: f"{_OPEN}{match.group()}{_CLOSE}", content)
+        if not self.counts["special_text"]:
+            _logger.warning("a message spells special tokens, such as in %.80r; they are kept as plain text", content)
+        self.counts["special_text"] += found
+        return content
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of rendered text; no BOS or EOS but those that the text spells outside of contents."""
+        if _OPEN not in text:
+            return self._encode(text)
+        return [
+            token for part, content in self._parts(text) for token in (self._plain if content else self._encode)(part)
+        ]
+
+    def encode_after(self, token: str, text: str) -> list[int]:
+        """The ids of text that stands behind a special token; the token itself is left out."""
+        return self.encode(token + text)[1:]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids without special tokens."""
+        kept = [token for token in ids if token not in self._hidden]
+        return self._tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def _encode(self, text: str, *, split_special: bool = False) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special, verbose=False)
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Splits around the runs, from one special token of the template to the next, that hold protected text."""
+        ends = [match.span() for match in self._protected.finditer(text) if match.group(2)]
+        native, position = 0, 0
+        for start, end in [*ends, (len(text), len(text))]:
+            if _OPEN in text[position:start]:
+                if native < position:
+                    yield text[native:position], False
+                yield text[position:start], True
+                native = start
+            position = end
+        if native < len(text):
+            yield text[native:], False
+
+    def _plain(self, text: str) -> list[int]:
+        ids = self._encode(text.replace(_OPEN, "").replace(_CLOSE, ""), split_special=True)
+        if self._hidden.isdisjoint(ids):
+            return ids
+        # Some tokenizers know the token however the text is given: cut it behind its first character.
+        pieces = re.sub(f"{_OPEN}(.)", rf"\1{_OPEN}", text, flags=re.DOTALL).replace(_CLOSE, "").split(_OPEN)
+        return [token for piece in pieces for token in self._encode(piece, split_special=True)]
