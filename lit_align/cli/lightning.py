@@ -1,8 +1,10 @@
 """`lit-align fit|validate|test|predict`: LightningCLI with short class names, local metrics and safe checkpoints."""
 
 import argparse
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, final
 
@@ -11,6 +13,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
+from transformers.utils.logging import disable_progress_bar
 
 import lit_align.data.kinds
 import lit_align.modules.preference
@@ -46,10 +49,10 @@ class Parser(LightningArgumentParser):
 class AlignmentCLI(LightningCLI):
     """One Trainer method on a module and its data, from YAML files and options."""
 
-    def __init__(self, args: list[str], *, only: str | None = None, run: bool = True) -> None:
+    def __init__(self, *, only: str | None = None, run: bool = True) -> None:
         self._only = only
         if run:
-            super().__init__(**_settings(), args=args, run=True)
+            super().__init__(**_settings(), run=True)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, called on self
         """The Trainer's methods; only the one that runs, as each costs a parser."""
@@ -123,7 +126,7 @@ class AlignmentCLI(LightningCLI):
 
 def build_parser() -> jsonargparse.ArgumentParser:
     """The parser of all four commands, for their help."""
-    cli = AlignmentCLI([], run=False)
+    cli = AlignmentCLI(run=False)
     for name, value in _settings().items():
         setattr(cli, name, value)
     cli._model_class, cli._datamodule_class = AlignmentModule, AlignmentData
@@ -135,8 +138,9 @@ def build_parser() -> jsonargparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Runs `fit`, `validate`, `test` or `predict`; `argv` begins with the command."""
     sys.argv = ["lit-align", *argv]  # launchers of several devices run it again
+    _quieten()
     try:
-        AlignmentCLI(argv, only=argv[0])
+        AlignmentCLI(only=argv[0])
     except argparse.ArgumentError as error:
         raise parse_error(str(error), options=[], argv=argv, prog=f"lit-align {argv[0]}") from error
     except KeyboardInterrupt as error:
@@ -162,6 +166,16 @@ def _settings() -> dict[str, Any]:
         "load_from_checkpoint_support": False,
         "parser_class": Parser,
     }
+
+
+def _quieten() -> None:
+    """Leaves out what libraries say about themselves; what runs is said by the modules."""
+    disable_progress_bar()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
 
 
 def _timed_checkpoint(folder: Path, minutes: float) -> ModelCheckpoint:

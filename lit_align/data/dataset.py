@@ -53,4 +53,6 @@ class PackedDataset(Dataset[PackedBatch]):
 
     def fingerprint(self) -> str:
         """Identifies the tokens of all rows, in order."""
-        return sha256_of_json([[list(row.tree.prompt), *(list(r.ids) for r in row.tree.responses)] for row in self.rows])
+        return sha256_of_json(
+            [[list(row.tree.prompt), *(list(r.ids) for r in row.tree.responses)] for row in self.rows]
+        )

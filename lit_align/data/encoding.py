@@ -33,9 +33,7 @@ class EncodedRow:
     rewards: Sequence[float] = field(default=())
 
 
-def encode(
-    row: Row, chat: ChatFormat, *, max_length: int | None = None, overlong: Overlong = "drop"
-) -> EncodedRow:
+def encode(row: Row, chat: ChatFormat, *, max_length: int | None = None, overlong: Overlong = "drop") -> EncodedRow:
     """Tokenises a demonstration, rating, preference or scored row.
 
     Args:
@@ -144,4 +142,3 @@ def _preference(row: Preference, tree: Tree) -> EncodedRow:
 def _counts(responses: Sequence[Response], **more: float) -> dict[str, float]:
     tokens = sum(len(response.supervised_places()) for response in responses)
     return {"responses": len(responses), "tokens": tokens, **more}
-

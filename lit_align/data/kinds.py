@@ -7,9 +7,9 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
+from lit_align.announce import announce
 from lit_align.data.encoding import EncodedRow, Overlong, group_by_prompt
 from lit_align.data.modules import AlignmentData, Sources
 from lit_align.data.records import HELPSTEER_ATTRIBUTES
@@ -55,6 +55,7 @@ class RatingData(AlignmentData):
         validation_fraction: float = 0.0,
         tokenizer: str | None = None,
         template: str = "tokenizer",
+        fold_system: bool = False,
         max_length: int | None = None,
         overlong: Overlong = "drop",
         on_bad: OnBad = "error",
@@ -74,6 +75,7 @@ class RatingData(AlignmentData):
             validation_fraction=validation_fraction,
             tokenizer=tokenizer,
             template=template,
+            fold_system=fold_system,
             max_length=max_length,
             overlong=overlong,
             on_bad=on_bad,
@@ -149,7 +151,7 @@ class PreferenceData(AlignmentData):
                     )
             gaps = torch.tensor([row.rewards[0] - row.rewards[1] for row in dataset.rows], dtype=torch.float64)
             spread = float(gaps.std()) if len(gaps) > 1 else 0.0
-            rank_zero_info(
+            announce(
                 f"reward gap of {split}: mean {float(gaps.mean()):.3g}, standard deviation {spread:.3g}, "
                 f"{int((gaps < 0).sum())} of {len(gaps)} against the label; times eta = {eta}"
             )

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from lit_align.announce import announce
 from lit_align.data.accounting import Accounting
 from lit_align.data.chat import ChatFormat
 from lit_align.data.dataset import PackedDataset
@@ -39,6 +39,7 @@ class AlignmentData(LightningDataModule):
         tokenizer: A folder, hub id or SentencePiece `.model`; the model's own unless given.
         template: `tokenizer` (its chat template, or raw text where it has none), `raw`, the name of a template that
             comes with lit-align, or a `.jinja` file.
+        fold_system: Whether a system turn is put before the user turn that follows it, for templates without one.
         max_length: Most tokens of a prompt and one response together; the model's context unless given.
         overlong: Whether a longer row is dropped, loses the end of its response, or is an error.
         on_bad: Whether a malformed row stops the run or is dropped and counted.
@@ -65,6 +66,7 @@ class AlignmentData(LightningDataModule):
         validation_fraction: float = 0.0,
         tokenizer: str | None = None,
         template: str = "tokenizer",
+        fold_system: bool = False,
         max_length: int | None = None,
         overlong: Overlong = "drop",
         on_bad: OnBad = "error",
@@ -85,6 +87,7 @@ class AlignmentData(LightningDataModule):
         self.validation_fraction = validation_fraction
         self.tokenizer = tokenizer
         self.template = template
+        self.fold_system = fold_system
         self.max_length = max_length
         self.overlong: Overlong = overlong
         self.on_bad: OnBad = on_bad
@@ -107,7 +110,7 @@ class AlignmentData(LightningDataModule):
             source = self.tokenizer or (self.trainer and self.trainer.lightning_module.tokenizer_source)
             if not source:
                 raise ConfigError("data.tokenizer is missing: outside a Trainer there is no model to take it from")
-            self._chat = ChatFormat(load_tokenizer(str(source)), template=self.template)
+            self._chat = ChatFormat(load_tokenizer(str(source)), template=self.template, fold_system=self.fold_system)
         return self._chat
 
     def setup(self, stage: str) -> None:
@@ -116,6 +119,8 @@ class AlignmentData(LightningDataModule):
             if self.sources[split] is not None and split not in self.datasets:
                 self._read(split)
         self._refuse_leaks()
+        if stage == "fit" and "validation" not in self.datasets and self.trainer is not None:
+            self.trainer.limit_val_batches = 0
         if not any(split in self.datasets for split in SPLITS[stage]):
             raise ConfigError(f"data.{SPLITS[stage][0]} is missing: {stage} has nothing to read")
 
@@ -135,7 +140,7 @@ class AlignmentData(LightningDataModule):
         for name, part in parts.items():
             self._rows[name] = part
             self.datasets[name] = PackedDataset(self._encode(part, accounting, name), self.collate)
-        rank_zero_info(f"{self.kind} rows of {split}: {accounting.summary()}")
+        announce(f"{self.kind} rows of {split}: {accounting.summary()}")
         if not len(self.datasets[split]):
             raise DataError(f"data.{split}: no row is left\n{accounting.summary()}")
 

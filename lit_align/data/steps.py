@@ -130,9 +130,7 @@ class EvaluationSampler(Sampler[MicroBatch]):
 class StepLoader(DataLoader):
     """A loader of packed batches that a Lightning checkpoint resumes in the middle of an epoch."""
 
-    def __init__(
-        self, dataset: Dataset, sampler: Sampler, *, num_workers: int = 0, pin_memory: bool = False
-    ) -> None:
+    def __init__(self, dataset: Dataset, sampler: Sampler, *, num_workers: int = 0, pin_memory: bool = False) -> None:
         super().__init__(
             dataset,
             sampler=sampler,

@@ -114,9 +114,7 @@ def load_head(folder: Path) -> RewardHead:
     return head
 
 
-def logprob_features(
-    batch: PackedBatch, logprobs: Float[Tensor, " target"]
-) -> Float[Tensor, "response 2"]:
+def logprob_features(batch: PackedBatch, logprobs: Float[Tensor, " target"]) -> Float[Tensor, "response 2"]:
     """Mean and lowest token log-probability of each response, in nats, at least -6."""
     mean = batch.sum_by_response(logprobs) / batch.tokens_by_response().clamp(min=1)
     lowest = logprobs.new_zeros(batch.num_responses).scatter_reduce(

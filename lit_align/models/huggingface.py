@@ -57,7 +57,9 @@ class HFBackbone(Backbone):
         if (pretrained is None) == (config is None):
             raise ConfigError("a backbone takes either `pretrained` (a folder or hub id) or `config` (from scratch)")
         if pretrained is None and tokenizer is None:
-            raise ConfigError("a backbone from `config` needs `tokenizer`: a folder, hub id or SentencePiece .model file")
+            raise ConfigError(
+                "a backbone from `config` needs `tokenizer`: a folder, hub id or SentencePiece .model file"
+            )
         dtype_of(dtype)
         self.pretrained = pretrained
         self.config = None if config is None else dict(config)
@@ -227,10 +229,13 @@ def _write_model(
 def _generation_config(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int]
 ) -> GenerationConfig:
-    config = copy.deepcopy(model.generation_config) or GenerationConfig()
+    config = (
+        GenerationConfig() if model.generation_config._from_model_config else copy.deepcopy(model.generation_config)
+    )
     # A tuned model that keeps its base's end-of-text never stops: what was supervised as terminator ends generation.
     config.eos_token_id = list(terminator_ids)
     config.bos_token_id = tokenizer.bos_token_id
+    config.use_cache = True
     config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else terminator_ids[0]
     return config
 

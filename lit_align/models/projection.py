@@ -47,7 +47,9 @@ def projected_logprobs(
     return _ProjectedLogprobs.apply(hidden, weight, bias, targets, transform, rows)
 
 
-def _logprobs(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, transform: LogitTransform) -> Tensor:
+def _logprobs(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, transform: LogitTransform
+) -> Tensor:
     logits = torch.nn.functional.linear(hidden, weight, bias)
     # A softmax in bfloat16 is off by nats over a thousand tokens; float64 stays what it is.
     logits = transform(logits if logits.dtype == torch.float64 else logits.float())
@@ -75,10 +77,19 @@ class _ProjectedLogprobs(torch.autograd.Function):
             rows = slice(start, start + ctx.rows)
             inputs = [x.detach().requires_grad_() for x in (hidden[rows], weight, bias) if x is not None]
             with torch.enable_grad(), torch.autocast(hidden.device.type, enabled=False):
-                value = _logprobs(inputs[0], inputs[1], inputs[2] if bias is not None else None, targets[rows], ctx.transform)
+                value = _logprobs(
+                    inputs[0], inputs[1], inputs[2] if bias is not None else None, targets[rows], ctx.transform
+                )
             grads = torch.autograd.grad(value, inputs, grad[rows])
             grad_hidden[rows] = grads[0]
             grad_weight += grads[1]
             if grad_bias is not None:
                 grad_bias += grads[2]
-        return grad_hidden, grad_weight.to(weight.dtype), None if grad_bias is None else grad_bias.to(bias.dtype), None, None, None
+        return (
+            grad_hidden,
+            grad_weight.to(weight.dtype),
+            None if grad_bias is None else grad_bias.to(bias.dtype),
+            None,
+            None,
+            None,
+        )

@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lit_align.announce import announce
 from lit_align.errors import ConfigError, NonFiniteError
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch
@@ -80,12 +82,28 @@ class AlignmentModule(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
-        """Refuses settings under which a step would not be what the data module planned."""
+        """Refuses settings under which a step would not be what the data module planned; says what will run."""
         trainer = self.trainer
         if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
             raise ConfigError("trainer.use_distributed_sampler must be false: the data module divides the rows itself")
-        if trainer.accumulation_scheduler is not None and len(trainer.accumulation_scheduler.scheduling) > 1:
+        if any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks):
             raise ConfigError("accumulate_grad_batches must stay the same: steps are planned with it")
+        announce(self._plan())
+
+    def _plan(self) -> str:
+        trainer, total = self.trainer, self.trainer.estimated_stepping_batches
+        parameters = list(self.parameters())
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        attention = getattr(self.trained, "attention", None)
+        steps = "no end" if total == float("inf") else f"{int(total)} steps"
+        warmup = self.schedule.num_warmup_steps(0 if total == float("inf") else int(total))
+        return (
+            f"{type(self).__name__}: {steps}, {self.schedule.shape} schedule after {warmup} steps of warm-up; "
+            f"{trained:,} of {sum(p.numel() for p in parameters):,} parameters trained, "
+            f"weights {parameters[0].dtype}, computation {trainer.precision}, attention {type(attention).__name__}, "
+            f"device {trainer.strategy.root_device}, {trainer.world_size} process(es) x "
+            f"{trainer.accumulate_grad_batches} micro-batch(es)"
+        )
 
     def on_train_start(self) -> None:
         """Continues with the random numbers of the checkpoint."""

@@ -51,7 +51,12 @@ class StopOnSignal(Callback):
         self._received = True
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: PackedBatch, batch_idx: int  # noqa: ANN401
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: PackedBatch,
+        batch_idx: int,  # noqa: ANN401
     ) -> None:
         """Stops once the step is complete, on all ranks together."""
         stepped, self._step = trainer.global_step > self._step, trainer.global_step

@@ -47,7 +47,9 @@ def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> dict[str, Any
     if description is None:
         raise ConfigError("the checkpoint was not written by a lit-align module")
     if description["fingerprint"] != module.trained.fingerprint():
-        raise ConfigError("the checkpoint continues other weights than the ones the backbone names (fingerprints differ)")
+        raise ConfigError(
+            "the checkpoint continues other weights than the ones the backbone names (fingerprints differ)"
+        )
     state = checkpoint["state_dict"]
     missing = [name for name, parameter in module.named_parameters() if parameter.requires_grad and name not in state]
     if missing:

@@ -1,10 +1,12 @@
 """Model folders that plain transformers loads, from a module or from a checkpoint of one."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from lit_align.data.chat import ChatFormat
 from lit_align.errors import ConfigError
@@ -37,7 +39,7 @@ def write_folder(backbone: Backbone, head: RewardHead | None, folder: Path, chat
     building = folder.with_name(f".{folder.name}.building")
     if write:
         folder.parent.mkdir(parents=True, exist_ok=True)
-    backbone.save(building, tokenizer=chat.export_tokenizer(), terminator_ids=chat.terminator_ids, write=write)
+    backbone.save(building, tokenizer=_with_template(chat), terminator_ids=chat.terminator_ids, write=write)
     if not write:
         return
     if head is not None:
@@ -45,6 +47,14 @@ def write_folder(backbone: Backbone, head: RewardHead | None, folder: Path, chat
     if folder.exists():
         shutil.rmtree(folder)
     building.rename(folder)
+
+
+def _with_template(chat: ChatFormat) -> PreTrainedTokenizerBase:
+    """The tokenizer with the template of the training rows; raw text leaves the template that is there."""
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    if chat.template is not None:
+        tokenizer.chat_template = chat.template
+    return tokenizer
 
 
 def export_checkpoint(checkpoint: Path, folder: Path) -> None:
@@ -91,6 +101,3 @@ def _load(backbone: HFBackbone, head: RewardHead | None, state: dict[str, torch.
         raise ConfigError(f"the checkpoint does not fit the backbone: {result.unexpected_keys[:3]}")
     if head is not None:
         head.load_state_dict(parts["head"])
-
-
-

@@ -6,6 +6,7 @@ from typing import Literal, final
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim import AdamW
 
 from lit_align.data.kinds import PreferenceData
 from lit_align.errors import ConfigError, DataError
@@ -14,7 +15,7 @@ from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PreferenceBatch
 from lit_align.modules.base import AlignmentModule
 from lit_align.modules.reference import add_reference_logprobs
-from lit_align.modules.schedule import OptimizerCallable, Schedule, adamw
+from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.terms import Term, Terms
 
 SFTReduction = Literal["sum", "mean", "token"]
@@ -148,7 +149,7 @@ class DPO(PreferenceModule):
         sft_weight: float = 0.0,
         sft_reduction: SFTReduction = "sum",
         cache_dir: str | None = None,
-        optimizer: OptimizerCallable = adamw(5e-7),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=5e-7, betas=(0.9, 0.95), weight_decay=0.1),
         schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
@@ -192,7 +193,7 @@ class RPO(PreferenceModule):
         sft_weight: float = 0.0,
         sft_reduction: SFTReduction = "sum",
         cache_dir: str | None = None,
-        optimizer: OptimizerCallable = adamw(3e-7),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=3e-7, betas=(0.9, 0.95), weight_decay=0.1),
         schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)

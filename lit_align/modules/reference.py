@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from lit_align.announce import announce
 from lit_align.data.dataset import PackedDataset
 from lit_align.data.kinds import PreferenceData
 from lit_align.data.steps import MicroBatch, by_tokens
@@ -38,7 +38,7 @@ def add_reference_logprobs(
         folder = root / _key(reference, dataset, trainer)[:32]
         parts = _parts(len(dataset))
         missing = [part for part in parts if not _path(folder, part).exists()]
-        rank_zero_info(
+        announce(
             f"reference log-probabilities of {split}: {reference.tokenizer_source} "
             f"(sha256 {reference.fingerprint()[:16]}), {'cached in' if not missing else 'computing into'} {folder}"
         )

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
+from torch.optim import AdamW
 
 from lit_align.data.kinds import RatingData
 from lit_align.errors import ConfigError
@@ -17,7 +18,7 @@ from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch, RatingBatch
 from lit_align.models.heads import HEAD_CONFIG, RewardHead, load_head, logprob_features
 from lit_align.modules.base import AlignmentModule
-from lit_align.modules.schedule import OptimizerCallable, Schedule, adamw
+from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.sharding import shard
 from lit_align.modules.terms import Term, Terms
 
@@ -51,7 +52,7 @@ class RewardRegression(AlignmentModule):
         lm_weight: float = 0.0,
         logprob_features: bool = False,
         inner_size: int = 0,
-        optimizer: OptimizerCallable = adamw(2e-6),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=2e-6, betas=(0.9, 0.95), weight_decay=0.1),
         schedule: Schedule = Schedule(warmup_steps=10),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
@@ -114,7 +115,7 @@ class RewardRegression(AlignmentModule):
         """The squared error per label, and the language-model loss per token of highly rated responses."""
         predictions, logprobs = self._predict(batch)
         if not self.training:
-            self._errors.update(predictions.detach(), batch.ratings)
+            self._errors.update(predictions.detach(), ratings=batch.ratings)
         error = regression_loss(predictions, ratings=batch.ratings)
         terms = {"squared_error": Term(total=error.sum(), per="labels", weight=1.0)}
         if self.lm_weight and logprobs is not None:

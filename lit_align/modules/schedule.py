@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -62,8 +61,3 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
             (keep if plain else decay).append(parameter)
     groups = [{"params": decay}, {"params": keep, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
-
-
-def adamw(lr: float) -> OptimizerCallable:
-    """AdamW with the settings that alignment papers share, at a learning rate of one's own."""
-    return partial(torch.optim.AdamW, lr=lr, betas=(0.9, 0.95), weight_decay=0.1)

@@ -2,11 +2,13 @@
 
 from typing import final
 
+from torch.optim import AdamW
+
 from lit_align.losses import nll
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch
 from lit_align.modules.base import AlignmentModule
-from lit_align.modules.schedule import OptimizerCallable, Schedule, adamw
+from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.terms import Term, Terms
 
 
@@ -23,7 +25,11 @@ class SFT(AlignmentModule):
     """
 
     def __init__(
-        self, policy: Backbone, *, optimizer: OptimizerCallable = adamw(1e-5), schedule: Schedule = Schedule()
+        self,
+        policy: Backbone,
+        *,
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1),
+        schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
         self.policy = policy

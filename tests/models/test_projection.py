@@ -17,7 +17,9 @@ def _inputs(num_targets: int = 7, vocab: int = 11, dim: int = 5) -> tuple[torch.
 
 @pytest.mark.parametrize("transform", [LogitTransform(), LogitTransform(scale=0.25, softcap=3.0)])
 @pytest.mark.parametrize("chunk_elements", [1, 23, 2**24])
-def test_values_and_gradients_equal_the_plain_form_in_any_chunks(transform: LogitTransform, chunk_elements: int) -> None:
+def test_values_and_gradients_equal_the_plain_form_in_any_chunks(
+    transform: LogitTransform, chunk_elements: int
+) -> None:
     hidden, weight, bias, targets = _inputs()
     upstream = torch.linspace(-1, 2, 7, dtype=torch.float64)
     got = projected_logprobs(hidden, weight, bias, targets, transform=transform, chunk_elements=chunk_elements)

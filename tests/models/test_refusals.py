@@ -45,9 +45,7 @@ def test_a_missing_folder_is_named() -> None:
 
 
 def test_a_precision_plugin_that_stores_other_weights_is_refused(make_backbone: Callable) -> None:
-    backbone = HFBackbone(
-        config={**make_backbone().config}, tokenizer="none", dtype="float32"
-    )
+    backbone = HFBackbone(config={**make_backbone().config}, tokenizer="none", dtype="float32")
     with pytest.raises(ConfigError, match="bf16-mixed"):
         backbone.configure_model(convert=lambda module: module.bfloat16())
 

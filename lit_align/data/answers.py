@@ -1,0 +1,53 @@
+"""Rows of any kind as a prompt and its responses, for what only reads them: scoring and log-probabilities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lit_align.data.formats import to_native
+from lit_align.data.records import Conversation, Demonstration, Dropped, Preference, Scored, parse_row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """A row as it was read, its prompt and its responses.
+
+    Attributes:
+        columns: How the responses stand in the row: `("response",)`, `("chosen", "rejected")` or `("responses",)`.
+    """
+
+    raw: Mapping[str, Any]
+    prompt: Conversation
+    responses: tuple[str, ...]
+    columns: tuple[str, ...]
+    place: str
+
+
+def read_answers(raw: Mapping[str, Any], place: str) -> Answers:
+    """Finds prompt and responses in a row of any kind.
+
+    Raises:
+        DataError: The row is malformed.
+        Dropped: It has nothing to read: an empty prompt or response, a raw document.
+    """
+    native = to_native(raw, place=place)
+    if native.get("chosen") is not None or native.get("rejected") is not None:
+        unscored = {**native, "chosen_reward": None, "rejected_reward": None, "strength": None}
+        pair = parse_row("preference", unscored, place)
+        assert isinstance(pair, Preference)
+        return _answers(raw, pair.prompt, (pair.chosen, pair.rejected), ("chosen", "rejected"), place)
+    if isinstance(native.get("responses"), list):
+        scored = parse_row("scored", {**native, "rewards": [0.0] * len(native["responses"])}, place)
+        assert isinstance(scored, Scored)
+        return _answers(raw, scored.prompt, scored.responses, ("responses",), place)
+    row = parse_row("sft", raw, place)
+    assert isinstance(row, Demonstration)
+    if not row.messages:
+        raise Dropped("no_supervised_turn")
+    return _answers(raw, row.messages[:-1], (row.messages[-1].content,), ("response",), place)
+
+
+def _answers(
+    raw: Mapping[str, Any], prompt: Conversation, responses: tuple[str, ...], columns: tuple[str, ...], place: str
+) -> Answers:
+    return Answers(raw=raw, prompt=prompt, responses=responses, columns=columns, place=place)
