@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lit_align.cli.functions import function_parser
-from lit_align.cli.help import program_help, stored_help
+from lit_align.cli.help import lightning_help, program_help
 from lit_align.cli.table import COMMANDS, Command
 from lit_align.files import atomic_write
 
@@ -18,11 +18,11 @@ _INTRODUCTION = """# Command line
 `lit-align COMMAND --help` shows what stands here. `--debug`, anywhere, shows the traceback of an error.
 
 Options of `fit`, `validate`, `test` and `predict` are parsed by
-[LightningCLI](https://lightning.ai/docs/pytorch/stable/cli/lightning_cli.html): `--model DPO` and `--data PreferenceData` name
-classes, by their short names or by a class path of your own; `--model.help DPO` lists a class's options; several `--config`
-files are merged key by key, and later options win. A shipped recipe can be named instead of given by path
-(`--config dpo`). The other commands take `--config FILE` with their own options too. A key that stands twice in a file is an
-error, and so is every key that no option takes.
+[LightningCLI](https://lightning.ai/docs/pytorch/stable/cli/lightning_cli.html): `--model DPO` and
+`--data PreferenceData` name classes, by their short names or by a class path of your own; `--model.help DPO` lists a
+class's options; several `--config` files are merged key by key, and later options win. A shipped recipe can be named
+instead of given by path (`--config dpo`). The other commands take `--config FILE` with their own options too. A key
+that stands twice in a file is an error, and so is every key that no option takes.
 """
 
 
@@ -40,7 +40,7 @@ def _section(title: str, text: str) -> str:
 
 def _help(command: Command) -> str:
     if command.is_lightning:
-        return stored_help(command.name)
+        return lightning_help(command.name, ["--help"]) or ""
     module, _, function = command.target.partition(":")
     return function_parser(getattr(import_module(module), function), prog=f"lit-align {command.name}").format_help()
 

@@ -1,7 +1,6 @@
 """The YAML files a command line names: shipped names resolved, duplicate keys refused, keys located by line."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -9,7 +8,7 @@ import yaml
 from lit_align.errors import ConfigError
 from lit_align.recipes_path import find_recipe
 
-_OPTION = "--config"
+_OPTIONS = ("-c", "--config")
 
 
 def resolve_configs(argv: list[str]) -> list[str]:
@@ -19,22 +18,15 @@ def resolve_configs(argv: list[str]) -> list[str]:
         ConfigError: Where there is no such file, it is not YAML, or a key stands in it twice (YAML would silently take
             the last); the message has `file:line`.
     """
-    resolved, takes_value = [], False
-    for word in argv:
-        if takes_value:
-            word = _checked(word)
-        elif word.startswith(f"{_OPTION}="):
-            word = f"{_OPTION}={_checked(word.partition('=')[2])}"
-        takes_value = word == _OPTION and not takes_value
-        resolved.append(word)
+    resolved = list(argv)
+    for index, prefix, value in _config_values(argv):
+        resolved[index] = prefix + _checked(value)
     return resolved
 
 
 def config_files(argv: list[str]) -> list[Path]:
     """The files that `--config` names in a resolved `argv`, in the order in which they are read."""
-    named = [b for a, b in pairwise(argv) if a == _OPTION]
-    named += [word.partition("=")[2] for word in argv if word.startswith(f"{_OPTION}=")]
-    return [path for path in map(Path, named) if path.is_file()]
+    return [path for _, _, value in _config_values(argv) if (path := Path(value)).is_file()]
 
 
 def read_yaml(path: Path) -> yaml.Node | None:
@@ -78,6 +70,18 @@ def locate(key: str, files: list[Path]) -> str | None:
             if _significant(keys)[-len(wanted) :] == wanted:
                 return f"{file}:{node.start_mark.line + 1}"
     return None
+
+
+def _config_values(argv: list[str]) -> Iterator[tuple[int, str, str]]:
+    """The values of `--config` in `argv`: place, what stands before it in the same word, and the value."""
+    takes_value = False
+    for index, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if takes_value:
+            yield index, "", word
+        elif name in _OPTIONS and equals:
+            yield index, name + equals, value
+        takes_value = word in _OPTIONS and not takes_value
 
 
 def _checked(value: str) -> str:

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from lit_align.cli.errors import report
-from lit_align.cli.help import group_help, program_help, stored_help
+from lit_align.cli.help import group_help, lightning_help, program_help
 from lit_align.cli.table import Command, find_command, subcommands
 from lit_align.errors import Interrupted
 
@@ -51,8 +51,8 @@ def _dispatch(words: list[str]) -> int:
         print(group_help(words[0]), end="")
         return 0 if words[1:] else 2
     command, rest = find_command(words)
-    if command.is_lightning and any(word in _HELP for word in rest):
-        print(stored_help(command.name), end="")
+    if command.is_lightning and (text := lightning_help(command.name, rest)):
+        print(text, end="")
         return 0
     return _run(command, rest)
 
@@ -63,6 +63,9 @@ def _run(command: Command, argv: list[str]) -> int:
     argv = resolve_configs(argv)
     module, _, function = command.target.partition(":")
     if command.is_lightning:
+        from lit_align.cli.precheck import precheck
+
+        precheck(command.name, argv)
         return import_module(module).main([command.name, *argv])
     from lit_align.cli.functions import run_function
 

@@ -4,12 +4,12 @@ import argparse
 import inspect
 import re
 import sys
-from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+from collections.abc import Collection
 
 import jsonargparse
 
 from lit_align.cli.configs import config_files, locate
+from lit_align.cli.suggestions import nearest
 from lit_align.errors import ConfigError
 
 _UNRECOGNIZED = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
@@ -59,14 +59,6 @@ def parse_error(message: str, *, options: Collection[str], argv: list[str], prog
     return ConfigError("\n".join(line for line in lines if line))
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The line that suggests the nearest of `names`; empty where none is near."""
-    known = list(dict.fromkeys(names))
-    begin = [known_name for known_name in known if known_name.startswith(name)]
-    near = begin[:3] or get_close_matches(name.replace("-", "_"), known, n=3)
-    return f"Did you mean: {', '.join(near)}?" if near else ""
-
-
 def readable_types(text: str) -> str:
     """`text` with `int` for `<class 'int'>` and `Literal` for `typing.Literal`."""
     return _TYPE.sub(r"\1", text).replace("typing.", "")
@@ -96,7 +88,7 @@ def _explain(message: str, options: Collection[str]) -> tuple[str, str, str]:
 def _unrecognized(word: str, names: list[str]) -> tuple[str, str, str]:
     if not word.startswith("-"):
         return "", f"unexpected argument {word!r}", ""
-    return "", f"unknown option {word!r}", _dashed(nearest(word.lstrip("-"), names))
+    return "", f"unknown option {word!r}", nearest(word.lstrip("-"), names, prefix="--")
 
 
 def _not_accepted(name: str, above: str, class_path: str, names: list[str]) -> tuple[str, str, str]:
@@ -137,7 +129,3 @@ def _parameters(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     owner = getattr(sys.modules.get(module), name, None)
     return list(inspect.signature(owner).parameters) if owner else []
-
-
-def _dashed(line: str) -> str:
-    return re.sub(r"(: |, )", r"\1--", line)

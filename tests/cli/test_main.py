@@ -15,15 +15,17 @@ from lit_align.errors import DataError, Interrupted
 HEAVY = {"torch", "lightning", "transformers", "mlflow", "datasets", "peft", "numpy", "pandas"}
 
 
-def imported_by(argv: list[str]) -> set[str]:
-    """The heavy packages in memory after `lit-align` ran `argv` in a process of its own."""
-    code = (
+def imported_by(argv: list[str], *, code: int) -> set[str]:
+    """The heavy packages in memory after `lit-align` ran `argv`, with this exit code, in a process of its own."""
+    script = (
         "import json, sys\nfrom lit_align.cli.main import main\n"
         f"try: code = main({argv!r})\nexcept SystemExit as error: code = error.code\n"
         "print(json.dumps([code, sorted({name.partition('.')[0] for name in sys.modules})]))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return HEAVY & set(json.loads(result.stdout.splitlines()[-1])[1])
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    returned, modules = json.loads(result.stdout.splitlines()[-1])
+    assert returned == code, result.stderr
+    return HEAVY & set(modules)
 
 
 @pytest.fixture
@@ -37,14 +39,21 @@ def command(monkeypatch: pytest.MonkeyPatch):
     return replace
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["trian"], ["recipes", "--nmae"]], ids=" ".join)
-def test_help_version_and_mistakes_import_nothing_heavy(argv):
-    assert imported_by(argv) == set()
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["fit", "--help"], ["fit", "--model.help=DPO"]], ids=" ".join
+)
+def test_help_and_version_import_nothing_heavy(argv):
+    assert imported_by(argv, code=0) == set()
+
+
+@pytest.mark.parametrize("argv", [["trian"], ["recipes", "--nmae"], ["fit", "--trainer.max_step=3"]], ids=" ".join)
+def test_mistakes_import_nothing_heavy(argv):
+    assert imported_by(argv, code=2) == set()
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.is_lightning])
 def test_help_of_a_plain_command_imports_nothing_heavy(name):
-    assert imported_by([*name.split(), "--help"]) == set()
+    assert imported_by([*name.split(), "--help"], code=0) == set()
 
 
 def test_every_command_stands_in_the_help_of_the_program(capsys):

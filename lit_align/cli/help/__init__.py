@@ -4,11 +4,12 @@ from pathlib import Path
 
 from lit_align.cli.table import COMMANDS, GROUPS, Command, subcommands
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
+SCHEMA = FOLDER / "schema.json"
 _FOOTER = """
 lit-align COMMAND --help shows a command's options. --version shows the version. --debug shows tracebacks.
 Exit codes: 0 done, 1 a bug, 2 configuration, 3 data, 4 resources, 5 remote service, 6 non-finite training,
-75 interrupted (the same command continues).
+7 stopped by a gate of a loop, 75 interrupted (the same command continues).
 """
 
 
@@ -23,14 +24,25 @@ def group_help(word: str) -> str:
     return f"usage: lit-align {word} COMMAND [OPTIONS]\n\n{_lines(subcommands(word))}"
 
 
-def help_file(name: str) -> Path:
-    """Where the help of the Lightning command `name` is stored."""
-    return _FOLDER / f"{name}.txt"
+def lightning_help(name: str, argv: list[str]) -> str | None:
+    """What `lit-align NAME` prints for the help that `argv` asks for, as the real parser wrote it.
+
+    None where `argv` asks for none, or for one that is not stored: the real parser has it.
+    """
+    for index, word in enumerate(argv):
+        if word in ("-h", "--help"):
+            return (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+        option, _, value = word.partition("=")
+        if option in ("--model.help", "--data.help"):
+            value = value or "".join(argv[index + 1 : index + 2])
+            path = class_help_file(option.removeprefix("--").removesuffix(".help"), value.rpartition(".")[2])
+            return path.read_text(encoding="utf-8") if path.is_file() else None
+    return None
 
 
-def stored_help(name: str) -> str:
-    """The help of the Lightning command `name`, as its real parser wrote it."""
-    return help_file(name).read_text(encoding="utf-8")
+def class_help_file(option: str, name: str) -> Path:
+    """Where the options of the class `name` of `--model` or `--data` are stored."""
+    return FOLDER / f"{option}.{name}.txt"
 
 
 def lightning_commands() -> list[str]:

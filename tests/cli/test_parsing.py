@@ -1,0 +1,55 @@
+"""jsonargparse's messages, as LightningCLI gives them, in a few lines."""
+
+import pytest
+
+from lit_align.cli.parsing import parse_error
+
+NESTED = (
+    'Parser key "model":\n  Does not validate against any of the Union subtypes\n'
+    "  Subtypes: [<class 'lit_align.Base'>, <class 'NoneType'>]\n  Errors:\n"
+    "    - Problem with given class_path 'lit_align.recipes_path.find_recipe':\n        {}\n"
+    "    - Expected a <class 'NoneType'>\n  Given value type: <class 'dict'>\n  Given value: {{'class_path': 'DPO'}}"
+)
+
+
+def explained(message: str, argv: list[str] | None = None, options: tuple[str, ...] = ()) -> list[str]:
+    lines = str(parse_error(message, options=options, argv=argv or [], prog="lit-align fit")).splitlines()
+    assert len(lines) <= 6
+    assert lines[-1] == "See: lit-align fit --help"
+    return lines[:-1]
+
+
+def test_an_unknown_key_of_a_class_is_answered_with_its_parameters():
+    lines = explained(NESTED.format("Option 'recip' is not accepted"))
+    assert lines == ["find_recipe has no option 'recip' (key model.recip)", "Did you mean: recipe?"]
+
+
+def test_a_missing_argument_of_a_class_is_named():
+    lines = explained(NESTED.format("the following arguments are required: policy"))
+    assert lines == ["find_recipe needs policy (under model)"]
+
+
+def test_a_wrong_type_deep_inside_is_named_by_its_whole_key():
+    inner = "Parser key \"beta\":\n          Expected a <class 'float'>. Got value: x"
+    assert explained(NESTED.format(inner))[0].startswith("--model.beta: expected float")
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ("Subcommand 'fit' does not accept option 'trainer.max_step'", "unknown key 'trainer.max_step'"),
+        ("the following arguments are required: fit.data, fit.model", "missing --data, --model"),
+        ('Parser key "model":\n\n  - Expected a path but DPP either not accessible or invalid\n'
+         "    - Expected a dot import path string: DPP\n", "--model: no class 'DPP'"),
+        ("something\n  entirely   new", "something entirely new"),
+    ],
+)  # fmt: skip
+def test_other_messages_are_put_in_one_line(message, cause):
+    assert explained(message)[0].startswith(cause)
+
+
+def test_the_place_in_the_config_file_is_found_without_init_args(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model:\n  class_path: DPO\n  init_args:\n    recip: 1\n")
+    lines = explained(NESTED.format("Option 'recip' is not accepted"), argv=["--config", str(path)])
+    assert lines[1] == f"in {path}:4"
