@@ -160,7 +160,7 @@ class ChatFormat:
     def _encode_response(self, turns: tuple[Turn, ...], content: str) -> list[int]:
         if self._turns is None:
             _only_question(turns)
-            return [*self._text.encode(content), self.terminator_ids[0]]
+            return self._ended(content)
         return self._ended(self._turns.response(turns, content))
 
     def _ended(self, text: str) -> list[int]:
@@ -170,7 +170,7 @@ class ChatFormat:
         """
         if self._text.prefixes_space and self._turns is not None and self._turns.lead.startswith(" "):
             text = text.removeprefix(" ")
-        return [*self._text.encode(text), self.terminator_ids[0]]
+        return [*self._text.encode_apart(text), self.terminator_ids[0]]
 
     def _prepared(self, prompt: Conversation) -> tuple[Turn, ...]:
         """The turns as the template gets them: special-token text protected, the system turn folded if asked."""

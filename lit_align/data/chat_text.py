@@ -36,14 +36,13 @@ class ChatText:
 
     def protect(self, content: str) -> str:
         """Marks special-token text of a message's content, and counts it."""
-        if not self._special.search(content):
+        found = self._special.findall(content)
+        if not found:
             return content
-        content = content.replace(_OPEN, "").replace(_CLOSE, "")
-        content, found = self._special.subn(lambda match: f"{_OPEN}{match.group()}{_CLOSE}", content)
         if not self.counts["special_text"]:
-            _logger.warning("a message spells special tokens, such as in %.80r; they are kept as plain text", content)
-        self.counts["special_text"] += found
-        return content
+            _logger.warning("a message spells the special token %s; such text is kept as plain text", found[0])
+        self.counts["special_text"] += len(found)
+        return self._special.sub(lambda match: f"{_OPEN}{match.group()}{_CLOSE}", _bare(content))
 
     def encode(self, text: str) -> list[int]:
         """The ids of rendered text; no BOS or EOS but those that the text spells outside of contents."""
@@ -56,6 +55,15 @@ class ChatText:
     def encode_after(self, token: str, text: str) -> list[int]:
         """The ids of text that stands behind a special token; the token itself is left out."""
         return self.encode(token + text)[1:]
+
+    def encode_apart(self, text: str) -> list[int]:
+        """The ids of a text of its own, such that they decode to it where the tokenizer has such ids at all."""
+        ids = self.encode(text)
+        if self.prefixes_space and text.startswith(" ") and self.decode(ids) != _bare(text):
+            # Some tokenizers take a text's first space for the one that they would put there, and lose it.
+            spaced = self.encode(" " + text)
+            return spaced if self.decode(spaced) == _bare(text) else ids
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids without special tokens."""
@@ -80,9 +88,13 @@ class ChatText:
             yield text[native:], False
 
     def _plain(self, text: str) -> list[int]:
-        ids = self._encode(text.replace(_OPEN, "").replace(_CLOSE, ""), split_special=True)
+        ids = self._encode(_bare(text), split_special=True)
         if self._hidden.isdisjoint(ids):
             return ids
         # Some tokenizers know the token however the text is given: cut it behind its first character.
         pieces = re.sub(f"{_OPEN}(.)", rf"\1{_OPEN}", text, flags=re.DOTALL).replace(_CLOSE, "").split(_OPEN)
         return [token for piece in pieces for token in self._encode(piece, split_special=True)]
+
+
+def _bare(text: str) -> str:
+    return text.replace(_OPEN, "").replace(_CLOSE, "")
