@@ -38,6 +38,8 @@ _KNOWN_FORMS = re.compile(
     r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|dapi[0-9a-f]{32}"
     r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,})|(?<=Bearer )[\w.~+/=-]{8,}"
 )
+# To a shell `pwd` is no password.
+_WORKING_DIRECTORY = ("PWD", "OLDPWD")
 # A shorter value of a secret variable (HF_TOKEN=test) would blank out ordinary words.
 _SHORTEST_ENVIRONMENT_SECRET = 8
 
@@ -95,5 +97,5 @@ def _without_value(match: "re.Match[str]") -> str:
 
 
 def _environment_secrets() -> list[str]:
-    values = {value for name, value in os.environ.items() if is_secret_name(name)}
+    values = {value for name, value in os.environ.items() if is_secret_name(name) and name not in _WORKING_DIRECTORY}
     return sorted((value for value in values if len(value) >= _SHORTEST_ENVIRONMENT_SECRET), key=len, reverse=True)
