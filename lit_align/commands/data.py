@@ -81,7 +81,8 @@ def _print(findings: Findings, file: str) -> None:
     print_accounting(findings.counts, title=file, console=console)
     kept = findings.counts.kept
     print_spreads(findings.numbers, rows=kept, title="numbers of the kept rows", console=console)
-    print_spreads(findings.tokens, rows=kept, title="tokens of the kept rows", console=console)
+    measured = max((spread.count for spread in findings.tokens.values()), default=0)
+    print_spreads(findings.tokens, rows=measured, title="tokens, those of rows too long included", console=console)
     print_counts(findings.duplicates, title="kept rows that repeat an earlier one", console=console)
     if findings.leaks is not None:
         print_counts({"leaked": len(findings.leaks)}, title="kept rows whose prompt is held out", console=console)

@@ -9,13 +9,24 @@ from lit_align.data.records import Conversation, Dropped, PromptOnly, Row
 from lit_align.data.report import Series, Spread, row_numbers, token_numbers
 from lit_align.data.sources import Rules, iter_rows
 from lit_align.data.splitting import Duplicates, Leak, prompt_key
+from lit_align.errors import DataError
 
-Measure = Callable[[Row], Mapping[str, float]]
+# The token counts of a row, and the reason it must be dropped for, if any.
+Measured = tuple[Mapping[str, float], str | None]
+Measure = Callable[[Row], Measured]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a pass over a source found; `leaks` is None where no held-out rows were given."""
+    """What a pass over a source found.
+
+    Attributes:
+        counts: Rows read, kept and dropped.
+        numbers: Ratings, rewards and the like, of the kept rows.
+        tokens: Lengths, of the kept rows and of those dropped for their length.
+        duplicates: Kept rows that repeat an earlier one.
+        leaks: Kept rows whose prompt is held out; None where no held-out rows were given.
+    """
 
     counts: Accounting
     numbers: Mapping[str, Spread]
@@ -40,7 +51,7 @@ def examine(
         kind: What the rows are.
         rules: What is expected of them.
         split: Which part of a folder or hub data set.
-        measure: Gives the token counts of a row, or raises Dropped; see `token_counter`.
+        measure: Counts the tokens of a row; see `token_counter`.
         held_out: Prompts that must not occur, and where they stand; see `held_out_prompts`.
 
     Raises:
@@ -50,9 +61,14 @@ def examine(
     leaks: list[Leak] = []
     for row in iter_rows(source, kind, counts=counts, rules=rules, split=split):
         try:
-            tokens.add(measure(row) if measure else {})
-        except Dropped as dropped:
-            counts.drop(dropped.reason, place=row.place)
+            lengths, reason = measure(row) if measure else ({}, None)
+        except DataError as error:  # the template cannot take it
+            located = error if str(error).startswith(row.place) else DataError(f"{row.place}: {error}")
+            rules.take_bad(located, place=row.place, counts=counts)
+            continue
+        tokens.add(lengths)
+        if reason is not None:
+            counts.drop(reason, place=row.place)
             continue
         numbers.add(row_numbers(row))
         duplicates.add(row)
@@ -90,15 +106,18 @@ def token_counter(tokenizer: str, *, template: str, max_length: int | None) -> M
 
     chat = ChatFormat(load_tokenizer(tokenizer), template=template)
 
-    def prompt_tokens(prompt: Conversation) -> Mapping[str, float]:
-        number = len(chat.encode_prompt(prompt))
-        if max_length is not None and number >= max_length:
-            raise Dropped("prompt_too_long")
-        return {"prompt tokens": float(number)}
+    def measure_prompt(prompt: Conversation) -> Measured:
+        number = float(len(chat.encode_prompt(prompt)))
+        too_long = max_length is not None and number >= max_length
+        return {"prompt tokens": number}, "prompt_too_long" if too_long else None
 
-    def measure(row: Row) -> Mapping[str, float]:
+    def measure(row: Row) -> Measured:
         if isinstance(row, PromptOnly):
-            return prompt_tokens(row.prompt)
-        return token_numbers(encode(row, chat, max_length=max_length))
+            return measure_prompt(row.prompt)
+        try:
+            return token_numbers(encode(row, chat, max_length=max_length)), None
+        except Dropped as dropped:
+            too_long = dropped.reason in ("too_long", "prompt_too_long")
+            return token_numbers(encode(row, chat)) if too_long else {}, dropped.reason
 
     return measure

@@ -90,6 +90,13 @@ class Rules:
             if value not in get_args(OnBad):
                 raise ConfigError(f"{name} must be 'error' or 'drop', got {value!r}")
 
+    def take_bad(self, error: DataError, *, place: str, counts: Accounting) -> None:
+        """Counts a malformed row, or raises its error where the rules make it one."""
+        if self.on_bad == "error" or counts.dropped["malformed"] == self.max_bad_rows:
+            raise error
+        detail = str(error).partition("\n")[0].removeprefix(f"{place}: ")
+        counts.drop("malformed", place=place, detail=detail)
+
 
 def iter_rows(
     source: str | Path, kind: str, *, counts: Accounting, rules: Rules | None = None, split: str = "train"
@@ -103,10 +110,7 @@ def iter_rows(
         except Dropped as dropped:
             counts.drop(dropped.reason, place=place)
         except DataError as error:
-            if rules.on_bad == "error" or counts.dropped["malformed"] == rules.max_bad_rows:
-                raise
-            detail = str(error).partition("\n")[0].removeprefix(f"{place}: ")
-            counts.drop("malformed", place=place, detail=detail)
+            rules.take_bad(error, place=place, counts=counts)
 
 
 def require_rows(counts: Accounting, source: str | Path) -> None:

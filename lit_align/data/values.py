@@ -10,7 +10,9 @@ from lit_align.data.rows import Dropped
 from lit_align.errors import DataError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))  # zero width: a text of these alone is blank
+_VISIBLE = re.compile(
+    r"[^\s\u200b\u200c\u200d\u2060\ufeff]"
+)  # a text of white space and zero-width characters is blank
 _NUMBER = re.compile(r"\s*[+-]?\d{1,30}(\.\d{1,30})?\s*")
 _NOT_RATED = ("n/a", "na", "-100")
 _MISSING_LABEL = -100.0
@@ -117,7 +119,7 @@ def _leaves(value: Any, *, key: str, place: str) -> Iterator[Any]:
 
 def is_blank(value: str) -> bool:
     """Whether a text shows nothing: empty, white space, zero-width characters."""
-    return not value.strip() or not value.translate(_INVISIBLE).strip()
+    return _VISIBLE.search(value) is None
 
 
 def type_name(value: Any) -> str:

@@ -1,5 +1,7 @@
 """The account of rows always adds up."""
 
+from pathlib import Path
+
 import pytest
 
 from lit_align.data.accounting import Accounting, merge
@@ -64,3 +66,8 @@ def test_the_first_malformed_row_says_what_was_wrong():
     counts.drop("malformed", place="a.jsonl:1", detail="`prompt` must be a string")
     assert counts.meaning("malformed") == "`prompt` must be a string"
     assert counts.meaning("tie") == DROP_REASONS["tie"]
+
+
+def test_every_reason_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [reason for reason in DROP_REASONS if f"`{reason}`" not in page] == []

@@ -116,6 +116,40 @@ def test_label_ranges_and_attributes_are_options(tmp_path: Path, capsys: pytest.
     assert f"{path}:1: `clarity` is 7; the declared range is 1 to 5" in err
 
 
+def test_lengths_are_counted_and_enforced_with_a_tokenizer(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = [
+        {"prompt": "Once", "chosen": "upon a time", "rejected": "upon"},
+        {"prompt": "a", "chosen": "b" * 99, "rejected": "c"},
+    ]
+    rows += [{"prompt": "d" * 99, "chosen": "e", "rejected": "f"}]
+    tokenizer = str(shared_data / "tokenizers" / "tok512_bpe.model")
+    arguments = (write(tmp_path / "a.jsonl", rows), "--kind", "preference", "--tokenizer", tokenizer)
+    code, out, _ = run(capsys, *arguments, "--max_length", "20", "--json")
+    assert code == 0
+    counts = json.loads(out.splitlines()[-1])
+    assert counts == {"read": 3, "kept": 1, "dropped": {"too_long": 1, "prompt_too_long": 1}}
+    lengths = next(line.split() for line in out.splitlines() if line.split()[:1] == ["tokens"])
+    assert lengths[1:3] == ["3", "0"]  # the lengths of dropped rows are shown too
+    assert float(lengths[6]) > 20
+
+
+def test_a_row_the_template_cannot_take_is_malformed_at_its_line(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+):
+    talk = [{"role": role, "content": "Hi"} for role in ("user", "assistant", "user")]
+    path = write(tmp_path / "a.jsonl", [{"prompt": "Hi", "response": "x"}, {"prompt": talk, "response": "x"}])
+    tokenizer = str(shared_data / "tokenizers" / "tok512_bpe.model")
+    arguments = (path, "--kind", "sft", "--tokenizer", tokenizer, "--template", "raw", "--json")
+    code, _, err = run(capsys, *arguments)
+    assert code == 3
+    assert f"{path}:2: " in err
+    code, out, _ = run(capsys, *arguments, "--on_bad", "drop")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1]) == {"read": 2, "kept": 1, "dropped": {"malformed": 1}}
+
+
 def test_a_spread_equals_numbers_computed_by_hand():
     s = spread([4.0, 1.0, 3.0, 2.0])
     assert (s.count, s.low, s.high, s.mean, s.median) == (4, 1.0, 4.0, 2.5, 2.0)
