@@ -198,7 +198,7 @@ def planned_attention(
     softcap: float | None = None,
     attention_plan: AttentionPlan | None = None,
     attention: Attention | None = None,
-    **kwargs: Any,  # noqa: ANN401 - transformers hands over whatever a model knows
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The function transformers calls in every attention layer of a model built here.
 

@@ -16,15 +16,15 @@ class _Tensors:
     Lightning moves such a batch by itself, field by field; `to_device` does it outside a Trainer.
     """
 
-    def pin_memory(self) -> Any:  # noqa: ANN401 - the subclass's own type, which beartype cannot take as typing.Self
+    def pin_memory(self) -> Any:
         """The same batch in page-locked memory."""
         return self._map(lambda value: value.pin_memory())
 
-    def to_device(self, device: torch.device | str) -> Any:  # noqa: ANN401
+    def to_device(self, device: torch.device | str) -> Any:
         """The same batch on a device."""
         return self._map(lambda value: value.to_device(device) if isinstance(value, _Tensors) else value.to(device))
 
-    def _map(self, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    def _map(self, change: Callable[[Any], Any]) -> Any:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
         tensors = {name: change(value) for name, value in fields.items() if isinstance(value, Tensor | _Tensors)}
         return dataclasses.replace(self, **tensors)  # type: ignore[type-var]

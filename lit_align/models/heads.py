@@ -7,7 +7,7 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lit_align.errors import ConfigError
@@ -93,8 +93,7 @@ class RewardHead(nn.Module):
         """Writes the head into a model folder."""
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         with atomic_write(folder / HEAD_WEIGHTS, "wb") as file:
-            file.close()
-            save_file(state, file.name)
+            file.write(save(state))
         write_json(folder / HEAD_CONFIG, self.describe())
 
 

@@ -195,7 +195,7 @@ class HFBackbone(Backbone):
         if changed:
             raise ConfigError(
                 f"trainer.precision stores weights in {changed.pop()}, the backbone asks for {dtype}: small updates "
-                "would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone to accept it."
+                "would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone."
             )
 
 

@@ -58,7 +58,7 @@ def build(
     return model.train()
 
 
-def _from_hub(load: Any, source: str, **options: Any) -> Any:  # noqa: ANN401 - a from_pretrained and what it makes
+def _from_hub(load: Any, source: str, **options: Any) -> Any:
     if not Path(source).exists() and (source.startswith((".", "/")) or source.count("/") != 1):
         raise ConfigError(f"{source}: no such folder, and not a hub id (owner/name)")
     if Path(source).is_dir() and not (Path(source) / "config.json").exists():

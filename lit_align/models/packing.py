@@ -49,8 +49,8 @@ def pack(
     row_ids: Sequence[int] | None = None,
     multiple: int = 1,
     batch_class: type[PackedBatch] = PackedBatch,
-    **columns: Any,  # noqa: ANN401 - the fields a subclass adds
-) -> Any:  # noqa: ANN401 - an instance of batch_class
+    **columns: Any,
+) -> Any:
     """Packs trees one after another; a response sees its prompt and itself.
 
     Args:

@@ -3,6 +3,7 @@
 import io
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,8 @@ _Proto: Any = vars(model_pb2)["ModelProto"]  # defined at import, unknown to typ
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
 _UNIGRAM, _BPE = 1, 2
 _SPACE = "▁"
-_UNKNOWN_MARK = "\ufdd0"  # a noncharacter: stands for the unknown piece while a text is put together
+# Noncharacters: kept between what must not be composed, and standing for the unknown piece while a text is put together.
+_APART, _UNKNOWN_MARK = "\ufdd0", "\ufdd1"
 _LONGEST_LINE = 4096  # characters; the trainer skips longer ones without a word
 
 
@@ -102,22 +104,23 @@ def _backend(proto: Any, normalizer: list[normalizers.Normalizer]) -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence([*normalizer, *_spaces(rules)])
     if spec.model_type == _UNIGRAM:
         tokenizer.pre_tokenizer = _literal_pieces(proto)
-    stripped = 10**6 if rules.remove_extra_whitespaces else int(rules.add_dummy_prefix)
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.Replace(proto.pieces[spec.unk_id].piece, _UNKNOWN_MARK),
-            decoders.Replace(_SPACE, " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", stripped, 0),
-            decoders.Replace(_UNKNOWN_MARK, spec.unk_surface),
-        ]
-    )
+    tokenizer.decoder = _decoder(proto)
     special = [piece.piece for piece in proto.pieces if piece.type in (_UNKNOWN, _CONTROL)]
     tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in special])
     atoms = [piece.piece for piece in proto.pieces if piece.type == _USER_DEFINED]
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in atoms])
     return tokenizer
+
+
+def _decoder(proto: Any) -> decoders.Decoder:
+    spec, rules = proto.trainer_spec, proto.normalizer_spec
+    stripped = 10**6 if rules.remove_extra_whitespaces else int(rules.add_dummy_prefix)
+    joined = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", stripped, 0)]
+    if spec.byte_fallback:  # then nothing is unknown
+        return decoders.Sequence(joined)
+    unknown = proto.pieces[spec.unk_id].piece
+    before, after = (unknown, _UNKNOWN_MARK), (_UNKNOWN_MARK, spec.unk_surface)
+    return decoders.Sequence([decoders.Replace(*before), *joined, decoders.Replace(*after)])
 
 
 def _bpe(proto: Any) -> models.BPE:
@@ -156,15 +159,35 @@ def _normalizers(rules: Any) -> Iterator[list[normalizers.Normalizer]]:
     """Candidates for the character map of a model, the likelier first.
 
     `Precompiled` looks at a grapheme's first match only, so it loses the second of two accents. For the maps that are
-    NFKC in essence, normalising first leaves it nothing to lose; but that sorts accents too, which the map does not.
+    NFKC in essence, normalising first leaves it nothing to lose.
     """
     if not rules.precompiled_charsmap:
         yield []
         return
     precompiled = normalizers.Precompiled(rules.precompiled_charsmap)
     if "nfkc" in rules.name:
-        yield [normalizers.NFKC(), precompiled]
+        apart = normalizers.Replace(Regex(_uncomposed()), _APART)
+        yield [apart, normalizers.NFKC(), precompiled, normalizers.Replace(_APART, "")]
     yield [precompiled]
+
+
+def _uncomposed() -> str:
+    """A pattern of the places before an accent that SentencePiece leaves alone, where NFKC would sort or compose.
+
+    Its map composes what is written in full, one letter and its accents in canonical order, and nothing else.
+    """
+    unicode = unicodedata.ucd_3_2_0  # compositions do not change after it, and this one not with the Python version
+    letters: dict[str, list[str]] = {}
+    for character in map(chr, range(0x10000)):
+        written = unicode.normalize("NFD", character)
+        if (
+            len(written) > 1
+            and unicode.category(written[-1]) == "Mn"
+            and unicode.normalize("NFC", written) == character
+        ):
+            letters.setdefault(written[-1], []).append(written[:-1])
+    composed = "|".join(f"(?<={'|'.join(before)})(?={accent})" for accent, before in letters.items())
+    return rf"(?=\p{{Mn}})(?!{composed})"
 
 
 def _spaces(rules: Any) -> list[normalizers.Normalizer]:

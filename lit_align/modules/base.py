@@ -129,7 +129,7 @@ class AlignmentModule(LightningModule, ABC):
             )
         self._applied = {"gradient_norm": float(norm), "learning_rate": optimizer.param_groups[0]["lr"]}
 
-    def on_train_batch_end(self, outputs: Any, batch: PackedBatch, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's hook
+    def on_train_batch_end(self, outputs: Any, batch: PackedBatch, batch_idx: int) -> None:
         """Logs the step's values, unscaled, once its last micro-batch is done."""
         if not self._applied:
             return

@@ -56,7 +56,7 @@ class StopOnSignal(Callback):
         pl_module: LightningModule,
         outputs: Any,
         batch: PackedBatch,
-        batch_idx: int,  # noqa: ANN401
+        batch_idx: int,
     ) -> None:
         """Stops once the step is complete, on all ranks together."""
         stepped, self._step = trainer.global_step > self._step, trainer.global_step

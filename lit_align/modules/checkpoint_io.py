@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 "The checkpoint before it is intact. Free some space and continue with --ckpt_path last."
             ) from error
 
-    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Reads a checkpoint without unpickling anything but tensors and plain values."""
         if not Path(path).is_file():
             raise ConfigError(f"{path}: no such checkpoint")

@@ -71,12 +71,11 @@ class PreferenceModule(AlignmentModule):
         rewards = self.implicit_rewards(batch, logprobs)
         margin = rewards[batch.chosen] - rewards[batch.rejected]
         self._check_start(margin)
-        terms = {
+        return {
             "preference_loss": Term(total=self.pair_loss(batch, margin).sum(), per="pairs", weight=1.0),
             **self._sft_term(batch, logprobs),
             **_observations(batch, logprobs.detach(), rewards.detach()),
         }
-        return terms
 
     def _sft_term(self, batch: PreferenceBatch, logprobs: Tensor) -> Terms:
         if not self.sft_weight:
@@ -103,7 +102,7 @@ class PreferenceModule(AlignmentModule):
         if not largest <= limit:
             raise ConfigError(
                 f"policy and reference differ by {largest:.3g} nats before the first step (at most {limit}): the "
-                "reference log-probabilities belong to other weights, rows or precision\nDelete the cache they came from."
+                "reference log-probabilities belong to other weights, rows or precision\nDelete the cache."
             )
 
 
@@ -135,7 +134,7 @@ class DPO(PreferenceModule):
         sft_weight: Weight of the negative log-likelihood of chosen responses.
         sft_reduction: What that is a mean of: response `sum`s over pairs (Nemotron-4, weights of 1e-5 to 1e-3),
             response `mean`s over pairs (Llama 3, 0.2), or `token`s.
-        cache_dir: Where reference log-probabilities are kept; `$LIT_ALIGN_CACHE`, or `~/.cache/lit-align`, unless given.
+        cache_dir: Where reference log-probabilities are kept; `$LIT_ALIGN_CACHE` or `~/.cache/lit-align` unless given.
         optimizer: Makes the optimizer of parameter groups.
         schedule: How the learning rate moves.
     """
@@ -177,7 +176,7 @@ class RPO(PreferenceModule):
         distance: `kl` from the reward model's preference to the policy's (the paper's), `reverse_kl`, or `squared`.
         sft_weight: Weight of the negative log-likelihood of chosen responses.
         sft_reduction: What that is a mean of: response `sum`s over pairs, response `mean`s over pairs, or `token`s.
-        cache_dir: Where reference log-probabilities are kept; `$LIT_ALIGN_CACHE`, or `~/.cache/lit-align`, unless given.
+        cache_dir: Where reference log-probabilities are kept; `$LIT_ALIGN_CACHE` or `~/.cache/lit-align` unless given.
         optimizer: Makes the optimizer of parameter groups.
         schedule: How the learning rate moves.
     """

@@ -1,6 +1,5 @@
 """Reward models."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, final
 

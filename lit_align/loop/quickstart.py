@@ -1,0 +1,321 @@
+"""The weak-to-strong experiment in small: a weak teacher, a reward model, a student that passes its teacher, twice."""
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from lit_align.loop.fit import Fit
+from lit_align.loop.gates import Champion, MetricGate
+from lit_align.loop.parts import Part, rows_of
+from lit_align.loop.program import Program
+from lit_align.loop.quickstart_report import write_quickstart_report
+from lit_align.loop.rounds import Rounds, Sampled, Training
+from lit_align.loop.runner import Runner
+from lit_align.loop.stage import Artifact
+from lit_align.loop.toy import MAX_NEW_TOKENS, ToyData, ToyEvaluate, ToyRatings, ToyRewardEvaluate, ToyVerify
+
+# As few labels as HelpSteer2's alignment runs use; complexity and verbosity describe the toy's prompts, not its answers.
+REWARD_WEIGHTS = {"helpfulness": 0.5, "correctness": 0.4, "coherence": 0.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A base model of the toy: a Llama from scratch.
+
+    Attributes:
+        hidden_size: Its width.
+        num_layers: Its depth.
+        steps: Pretraining steps.
+        later_steps: Further steps, after which it is the stronger base of the second iteration.
+        lr: Peak learning rate.
+        batch_size: Rows a step.
+    """
+
+    hidden_size: int
+    num_layers: int
+    steps: int
+    later_steps: int = 0
+    lr: float = 3e-3
+    batch_size: int = 96
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields of its Hugging Face configuration."""
+        return {
+            "model_type": "llama",
+            "vocab_size": 36,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": 8 * self.hidden_size // 3,
+            "num_hidden_layers": self.num_layers,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 64,
+            "bos_token_id": 2,
+            "eos_token_id": 3,
+            "pad_token_id": 0,
+        }
+
+
+@final
+class Quickstart(Program):
+    """Runs the toy experiment end to end on a CPU.
+
+    A small model, pretrained a little and tuned on sloppy demonstrations, is the teacher. A reward model, trained on
+    noisy ratings, selects what it says; a stronger base learns from that, then from preferences among its own samples
+    (DPO, then RPO rounds that start from and refer to the previous checkpoint). The best policy teaches the next,
+    stronger base. The student never sees a right demonstration.
+
+    Args:
+        seed: Of prompts, weights and samples.
+        weak: The teacher's base.
+        strong: The students' base.
+        num_prompts: Prompts of a preference round; SFT takes one and a half times as many.
+        rounds: RPO rounds of each iteration.
+        num_samples: Responses of each prompt that a preference round compares.
+        sft: Training on demonstrations.
+        reward: Training of the reward model.
+        preference: Training on pairs; its learning rate is halved in the second iteration.
+        min_margin: Least reward between the two responses of a pair.
+        keep: Share of the teacher's responses that the reward model keeps.
+        min_pair_accuracy: What the reward model must reach on held-out prompts, or the loop stops.
+        break_reward_model: Trains the reward model on shuffled ratings, to see the gate stop the loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        weak: Base = Base(hidden_size=48, num_layers=2, steps=400),
+        strong: Base = Base(hidden_size=96, num_layers=2, steps=400, later_steps=250),
+        num_prompts: int = 1000,
+        rounds: int = 2,
+        num_samples: int = 6,
+        sft: Training = Training(lr=1e-3, epochs=2),
+        reward: Training = Training(lr=2e-3, epochs=3, batch_size=16),
+        preference: Training = Training(lr=3e-4),
+        min_margin: float = 0.5,
+        keep: float = 0.75,
+        min_pair_accuracy: float = 0.75,
+        break_reward_model: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.weak = weak
+        self.strong = strong
+        self.num_prompts = num_prompts
+        self.rounds = rounds
+        self.num_samples = num_samples
+        self.sft = sft
+        self.reward = reward
+        self.preference = preference
+        self.min_margin = min_margin
+        self.keep = keep
+        self.min_pair_accuracy = min_pair_accuracy
+        self.break_reward_model = break_reward_model
+        self.made = Made()
+
+    def build(self, runner: Runner) -> None:
+        """Adds all stages of both iterations."""
+        made = self.made
+        made.data = runner.add(self._data(), title="prompts, corpora and tokenizer")
+        self._bases(runner)
+        made.teacher = self._teacher(runner)
+        self._evaluate(runner, made.teacher, "teacher")
+        first = self._first_iteration(runner)
+        self._second_iteration(runner, first)
+
+    def finish(self, runner: Runner) -> int | None:
+        """Writes the table, results.json, the report and the timings."""
+        return write_quickstart_report(self, runner)
+
+    def prompts(self, name: str) -> Part:
+        """A set of prompts."""
+        return Part(artifact=self.made.data, file=f"{name}.jsonl")
+
+    def _data(self) -> ToyData:
+        names = ["dpo", *(f"rpo_{number}" for number in range(1, self.rounds + 1))]
+        per_round = {f"{name}_{iteration}": self.num_prompts for iteration in (1, 2) for name in names}
+        return ToyData(
+            prompts={
+                "test": 1000,
+                "dev": 500,
+                "human": 300,
+                "sft_1": 3 * self.num_prompts // 2,
+                "sft_2": 3 * self.num_prompts // 2,
+                "ratings": self.num_prompts,
+                "reward_test": 300,
+                **per_round,
+            },
+            demonstrations="human",
+            corpora={
+                "corpus_weak": self.weak.steps * self.weak.batch_size,
+                "corpus_1": self.strong.steps * self.strong.batch_size,
+                "corpus_2": self.strong.later_steps * self.strong.batch_size,
+            },
+            seed=self.seed,
+        )
+
+    def _bases(self, runner: Runner) -> None:
+        made = self.made
+        made.weak_base = runner.add(self._pretrain(self.weak, "corpus_weak"), title="pretrain the weak base")
+        made.bases[1] = runner.add(self._pretrain(self.strong, "corpus_1"), title="pretrain the strong base")
+        made.bases[2] = runner.add(
+            self._pretrain(self.strong, "corpus_2", start=made.bases[1]), title="pretrain the strong base further"
+        )
+
+    def _pretrain(self, base: Base, corpus: str, *, start: Artifact | None = None) -> Fit:
+        training = Training(lr=base.lr if start is None else base.lr / 3, batch_size=base.batch_size)
+        config = training.config("SFT", "SFTData")
+        policy = config["model"]["init_args"]["policy"]["init_args"]
+        rows = {"data.init_args.train": self.prompts(corpus)}
+        config["data"]["init_args"]["template"] = "raw"
+        if start is not None:
+            return Fit(config=config, models={_POLICY: start}, rows=rows, seed=self.seed)
+        policy["config"] = base.architecture()
+        policy["seed"] = self.seed
+        rows["model.init_args.policy.init_args.tokenizer"] = Part(artifact=self.made.data, file="tokenizer")
+        return Fit(config=config, rows=rows, seed=self.seed)
+
+    def _teacher(self, runner: Runner) -> Artifact:
+        training = Training(lr=self.sft.lr, epochs=4, batch_size=self.sft.batch_size)
+        return Rounds(runner, seed=self.seed).sft(self.made.weak_base, self.prompts("human"), training, title="teacher")
+
+    def _evaluate(self, runner: Runner, model: Artifact, title: str, iteration: int | None = None) -> None:
+        stage = ToyEvaluate(model=model, prompts=self.prompts("test"), seed=self.seed)
+        evaluation = runner.add(stage, title=f"evaluate {title}", iteration=iteration)
+        self.made.rows.append((title, iteration, model, evaluation))
+
+    def _first_iteration(self, runner: Runner) -> Artifact:
+        made, rounds = self.made, Rounds(runner, 1, self.seed)
+        base = made.bases[1]
+        one = Sampled(temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
+        said = rounds.generate(made.teacher, self.prompts("sft_1"), one, title="teacher's responses")
+        naive_rows = rounds.select(said, keep=1.0, title="all of the teacher's responses")
+        naive = rounds.sft(base, rows_of(naive_rows), self.sft, title="naive student")
+        self._evaluate(runner, naive, "naive student", 1)
+        gold = rounds.sft(base, self.prompts("sft_1"), self.sft, title="ceiling")
+        self._evaluate(runner, gold, "ceiling", 1)
+        reward_model = self._reward_model(rounds, naive)
+        scored = rounds.score(reward_model, said, title="scores of the teacher's responses")
+        chosen = rounds.select(scored, keep=self.keep, title="the better of the teacher's responses")
+        self._verify(runner, naive_rows, "teacher's data", 1)
+        self._verify(runner, chosen, "selected data", 1)
+        student = rounds.sft(base, rows_of(chosen), self.sft, title="student")
+        self._evaluate(runner, student, "student", 1)
+        return self._preferences(rounds, student, reward_model, self.preference, start=[])
+
+    def _second_iteration(self, runner: Runner, champion: Artifact) -> None:
+        made, rounds = self.made, Rounds(runner, 2, self.seed + 1)
+        base = made.bases[2]
+        one = Sampled(temperature=0.7, max_new_tokens=MAX_NEW_TOKENS)
+        said = rounds.generate(champion, self.prompts("sft_2"), one, title="champion's responses")
+        reward_model = made.reward_models[1]
+        scored = rounds.score(reward_model, said, title="scores of the champion's responses")
+        chosen = rounds.select(scored, keep=self.keep, title="the better of the champion's responses")
+        all_rows = rounds.select(said, keep=1.0, title="all of the champion's responses")
+        self._verify(runner, all_rows, "champion's data", 2)
+        self._verify(runner, chosen, "selected data", 2)
+        gold = rounds.sft(base, self.prompts("sft_2"), self.sft, title="ceiling")
+        self._evaluate(runner, gold, "ceiling", 2)
+        student = rounds.sft(base, rows_of(chosen), self.sft, title="student")
+        self._evaluate(runner, student, "student", 2)
+        training = Training(**{**vars(self.preference), "lr": self.preference.lr / 2})
+        self._preferences(rounds, student, reward_model, training, start=[champion])
+
+    def _reward_model(self, rounds: Rounds, naive: Artifact) -> Artifact:
+        made, runner = self.made, rounds.runner
+        two = Sampled(num_samples=2, max_new_tokens=MAX_NEW_TOKENS)
+        samples = [
+            rounds.generate(model, self.prompts("ratings"), two, title=f"{name}'s responses to be rated")
+            for model, name in ((made.teacher, "teacher"), (naive, "naive student"))
+        ]
+        rated = ToyRatings(
+            samples=tuple(rows_of(sample) for sample in samples), shuffled=self.break_reward_model, seed=self.seed
+        )
+        ratings = runner.add(rated, title="ratings", iteration=1)
+        model = {"lm_weight": 0.5, "logprob_features": True, "inner_size": 32, "weights": REWARD_WEIGHTS}
+        config = self.reward.config("RewardRegression", "RatingData", network="backbone", **model)
+        config["data"]["init_args"]["validation_fraction"] = 0.1
+        key = "model.init_args.backbone.init_args.pretrained"
+        fit = Fit(
+            config=config,
+            models={key: made.bases[1]},
+            rows={"data.init_args.train": rows_of(ratings)},
+            seed=self.seed,
+        )
+        trained = runner.add(fit, title="reward model", iteration=1)
+        made.reward_fit = trained
+        eight = Sampled(num_samples=8, temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
+        tested = rounds.generate(made.teacher, self.prompts("reward_test"), eight, title="teacher's 8 responses")
+        scored = rounds.score(trained, tested, title="scores of 8 responses")
+        made.reward_evaluation = runner.add(
+            ToyRewardEvaluate(rows=rows_of(scored)), title="evaluate reward model", iteration=1
+        )
+        gate = MetricGate(
+            subject=trained,
+            evaluation=made.reward_evaluation,
+            minimum={"pair_accuracy": self.min_pair_accuracy},
+            meaning="A reward model that cannot tell right from wrong makes every later model worse.",
+        )
+        made.reward_models[1] = runner.add(gate, title="reward model gate", iteration=1)
+        return made.reward_models[1]
+
+    def _preferences(
+        self,
+        rounds: Rounds,
+        student: Artifact,
+        reward_model: Artifact,
+        training: Training,
+        *,
+        start: list[Artifact],
+    ) -> Artifact:
+        """DPO and the RPO rounds, each from and against the one before; returns the champion of all."""
+        runner, iteration = rounds.runner, rounds.iteration
+        settings = {"beta": 0.1, "sft_weight": 0.5, "sft_reduction": "token", **training.model}
+        training = Training(**{**vars(training), "model": settings})
+        sampled = Sampled(num_samples=self.num_samples, max_new_tokens=MAX_NEW_TOKENS)
+        policy, candidates = student, [*start, student]
+        for number in range(self.rounds + 1):
+            objective = "RPO" if number else "DPO"
+            title = f"RPO round {number}" if number else "DPO"
+            name = f"rpo_{number}_{iteration}" if number else f"dpo_{iteration}"
+            policy = rounds.prefer(
+                policy,
+                reward_model,
+                self.prompts(name),
+                objective=objective,
+                training=training,
+                sampled=sampled,
+                min_margin=self.min_margin,
+                title=title,
+            )
+            self._evaluate(runner, policy, title, iteration)
+            candidates.append(policy)
+        stage = Champion(candidates=tuple(self._on_dev(rounds, model) for model in candidates), metric="sampled")
+        champion = runner.add(stage, title="champion", iteration=iteration)
+        self.made.champions[iteration or 0] = champion
+        self._evaluate(runner, champion, "champion", iteration)
+        return champion
+
+    def _on_dev(self, rounds: Rounds, model: Artifact) -> tuple[Artifact, Artifact]:
+        stage = ToyEvaluate(model=model, prompts=self.prompts("dev"), seed=self.seed)
+        return model, rounds.runner.add(stage, title=f"compare {model.title}", iteration=rounds.iteration)
+
+    def _verify(self, runner: Runner, rows: Artifact, title: str, iteration: int) -> None:
+        stage = ToyVerify(rows=rows_of(rows))
+        self.made.data_checks[title, iteration] = runner.add(stage, title=f"verify {title}", iteration=iteration)
+
+
+_POLICY = "model.init_args.policy.init_args.pretrained"
+
+
+@dataclass(kw_only=True)
+class Made:
+    """What the stages will make, for the report: artifacts by their part in the experiment."""
+
+    data: Artifact = field(init=False)
+    weak_base: Artifact = field(init=False)
+    teacher: Artifact = field(init=False)
+    reward_fit: Artifact = field(init=False)
+    reward_evaluation: Artifact = field(init=False)
+    bases: dict[int, Artifact] = field(default_factory=dict)
+    reward_models: dict[int, Artifact] = field(default_factory=dict)
+    champions: dict[int, Artifact] = field(default_factory=dict)
+    rows: list[tuple[str, int | None, Artifact, Artifact]] = field(default_factory=list)
+    data_checks: dict[tuple[str, int], Artifact] = field(default_factory=dict)

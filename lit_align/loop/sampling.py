@@ -1,0 +1,194 @@
+"""Stages that make data: responses of a generator, their scores, and the rows that students learn from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+from lit_align.errors import DataError
+from lit_align.files import write_jsonl
+from lit_align.loop.parts import ROWS, Part, model_path
+from lit_align.loop.stage import Artifact, Stage, StageContext
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Generate(Stage):
+    """Samples responses to prompts; one row a sample, `rows.jsonl`.
+
+    Args:
+        model: The generator.
+        prompts: Rows with a prompt.
+        num_samples: Responses of each prompt.
+        max_new_tokens: Most tokens of a response.
+        temperature: Of the sampling; 0 is greedy.
+        top_p: Share of probability that is sampled from.
+        seed: Of the samples.
+    """
+
+    version: ClassVar[int] = 1
+    resumable: ClassVar[bool] = True
+    shown: ClassVar[tuple[str, ...]] = ("samples", "mean_tokens")
+
+    model: Artifact
+    prompts: Part
+    num_samples: int = 1
+    max_new_tokens: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Generates, continuing where a killed run was."""
+        from lit_align.generation import Sampling, generate_rows
+
+        sampling = Sampling(
+            num_samples=self.num_samples,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+        )
+        return generate_rows(model_path(self.model), self.prompts.path, output / ROWS, sampling=sampling)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Score(Stage):
+    """Adds a reward model's attributes and reward to rows, `rows.jsonl`."""
+
+    version: ClassVar[int] = 1
+    resumable: ClassVar[bool] = True
+    shown: ClassVar[tuple[str, ...]] = ("mean_reward",)
+
+    model: Artifact
+    rows: Part
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Scores, continuing where a killed run was."""
+        from lit_align.modules.inference import RewardReader, score_rows
+
+        accounting = score_rows(RewardReader(model_path(self.model)), self.rows.path, output / ROWS)
+        rewards = [row["reward"] for row in read_rows(output / ROWS)]
+        if not rewards:
+            raise DataError(f"{self.rows.artifact.title}: no row could be scored\n{accounting.summary()}")
+        return {"mean_reward": sum(rewards) / len(rewards), **accounting.to_dict()}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Select(Stage):
+    """Turns scored samples into demonstrations: one response a prompt, then the best share of the prompts.
+
+    Args:
+        rows: Samples, in the order of their prompts, with a reward where `choose` or `keep` need one.
+        choose: The `first` sample of each prompt, or the `best` by reward.
+        keep: The share of prompts that is kept, those with the highest reward.
+        finished_only: Whether samples that were cut off for length are left out.
+    """
+
+    version: ClassVar[int] = 1
+    shown: ClassVar[tuple[str, ...]] = ("kept",)
+
+    rows: Part
+    choose: Literal["first", "best"] = "first"
+    keep: float = 1.0
+    finished_only: bool = True
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Chooses and writes."""
+        groups = list(by_prompt(self.rows.path))
+        chosen, unfinished = [], 0
+        for group in groups:
+            usable = [row for row in group if not self.finished_only or row.get("finish_reason", "stop") == "stop"]
+            usable = [row for row in usable if row["response"].strip()]
+            if not usable:
+                unfinished += 1
+                continue
+            chosen.append(usable[0] if self.choose == "first" else max(usable, key=lambda row: row["reward"]))
+        number = round(self.keep * len(groups))
+        if self.keep < 1.0:
+            chosen = sorted(chosen, key=lambda row: (-row["reward"], row["id"]))[:number]
+        if not chosen:
+            raise DataError(f"{self.rows.artifact.title}: nothing is left to learn from")
+        kept = write_jsonl(output / ROWS, chosen)
+        dropped = {"no_finished_response": unfinished, "low_reward": len(groups) - unfinished - kept}
+        return {"read": len(groups), "kept": kept, "dropped": dropped}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Pair(Stage):
+    """Makes a preference of each prompt's samples: the highest against the lowest reward.
+
+    Args:
+        rows: Scored samples, in the order of their prompts.
+        min_margin: Pairs whose rewards are nearer than this are dropped.
+        min_yield: The stage fails if fewer than this share of the prompts gives a pair: a generator that always says
+            the same teaches nothing.
+    """
+
+    version: ClassVar[int] = 1
+    shown: ClassVar[tuple[str, ...]] = ("kept",)
+
+    rows: Part
+    min_margin: float = 0.0
+    min_yield: float = 0.02
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Pairs and writes; every prompt without a pair is counted under its reason."""
+        pairs: list[dict[str, Any]] = []
+        dropped = {"no_finished_response": 0, "identical_responses": 0, "small_margin": 0}
+        number = 0
+        for number, group in enumerate(by_prompt(self.rows.path), start=1):
+            usable = [r for r in group if r.get("finish_reason", "stop") == "stop" and r["response"].strip()]
+            if len(usable) < 2:
+                dropped["no_finished_response"] += 1
+                continue
+            best, worst = max(usable, key=_reward), min(usable, key=_reward)
+            if best["response"] == worst["response"]:
+                dropped["identical_responses"] += 1
+            elif best["reward"] - worst["reward"] <= self.min_margin:
+                dropped["small_margin"] += 1
+            else:
+                pairs.append(_pair(best, worst))
+        if len(pairs) < self.min_yield * number or not pairs:
+            raise DataError(
+                f"{self.rows.artifact.title}: only {len(pairs)} of {number} prompts give a pair, at least "
+                f"{self.min_yield:.0%} are needed\nDropped: {dropped}"
+            )
+        write_jsonl(output / ROWS, pairs)
+        longer = sum(len(p["chosen"]) > len(p["rejected"]) for p in pairs) / len(pairs)
+        margin = sum(p["chosen_reward"] - p["rejected_reward"] for p in pairs) / len(pairs)
+        return {"read": number, "kept": len(pairs), "dropped": dropped, "mean_margin": margin, "chosen_longer": longer}
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file that a stage wrote."""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def by_prompt(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """The samples of each prompt, which stand together."""
+    for _, rows in groupby(read_rows(path), key=lambda row: row["id"]):
+        yield list(rows)
+
+
+def _reward(row: dict[str, Any]) -> float:
+    return row["reward"]
+
+
+def _pair(best: dict[str, Any], worst: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": best["id"],
+        "prompt": best["prompt"],
+        "chosen": best["response"],
+        "rejected": worst["response"],
+        "chosen_reward": best["reward"],
+        "rejected_reward": worst["reward"],
+        "generator": best.get("generator"),
+    }
