@@ -1,7 +1,10 @@
 """`lit-align run`: builds what a recipe's program adds, and continues where it was stopped."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_align.loop.observer import Observer
 
 
 def run(
@@ -32,7 +35,8 @@ def run(
         threads: CPU threads of each stage; default: the CPUs divided by parallel.
         launcher: Command that starts stages on several devices, for example
             "torchrun --nproc_per_node {devices} {worker}".
-        tracking_uri: MLflow tracking URI; default: an sqlite file in the workdir. "none" tracks nothing.
+        tracking_uri: MLflow tracking URI; default: $MLFLOW_TRACKING_URI, else mlflow.db in the workdir; "none" tracks
+            nothing.
         verify: Compare the hashes of all cached files with their manifests, not the sizes only.
         verbose: Show what the stages print.
     """
@@ -43,12 +47,13 @@ def run(
     given = {"parallel": parallel, "threads": threads, "launcher": launcher}
     options = {key: loaded.settings[key] if value is None else value for key, value in given.items()}
     folder = workdir or loaded.settings["workdir"] or Path("runs") / loaded.name
-    observer = None if dry_run else _observer(tracking_uri or loaded.settings["tracking_uri"], folder)
+    observer = None if dry_run else _observer(tracking_uri or loaded.settings["tracking_uri"])
     runner = Runner(
         folder,
         name=loaded.name,
         recipe=loaded.text,
         observer=observer,
+        preload=loaded.program.preload,
         verify=verify,
         verbose=verbose,
         **{key: value for key, value in options.items() if value is not None},
@@ -58,3 +63,11 @@ def run(
         print(runner.describe())
         return 0
     return runner.run(finish=lambda: loaded.program.finish(runner))
+
+
+def _observer(tracking_uri: str | None) -> "Observer | None":
+    if tracking_uri == "none":
+        return None
+    from lit_align.loop.mlflow_observer import MLflowObserver
+
+    return MLflowObserver(tracking_uri)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_align.loop.choice import chosen_title
 from lit_align.loop.manifest import read_manifest
 from lit_align.loop.plan import label
 from lit_align.loop.store import Store
@@ -21,6 +22,7 @@ class Ancestor:
         place: Its folder in the store, or where the input came from.
         config: The settings that decided it.
         parents: What it was made from, with the name of the field.
+        chosen: Title of what a gate or champion lets through.
     """
 
     title: str
@@ -29,6 +31,7 @@ class Ancestor:
     place: str
     config: dict[str, Any]
     parents: tuple[tuple[str, "Ancestor"], ...]
+    chosen: str | None = None
 
 
 def lineage(store: Store, fingerprint: str) -> Ancestor:
@@ -69,6 +72,7 @@ def _ancestor(folder: Path, manifest: dict[str, Any], known: dict[str, Ancestor]
             place=folder.name,
             config=manifest["config"],
             parents=parents,
+            chosen=chosen_title(folder),
         )
     return known[fingerprint]
 
@@ -89,6 +93,7 @@ def _parent(store: Path, entry: dict[str, Any], known: dict[str, Ancestor]) -> A
 
 def _lines(ancestor: Ancestor, *, field: str, depth: int, seen: set[str]) -> Iterator[str]:
     text = f"{'  ' * depth}{f'{field}: ' if field else ''}{ancestor.title} ({ancestor.place})"
+    text += f", which chose {ancestor.chosen}" if ancestor.chosen is not None else ""
     if ancestor.fingerprint in seen and ancestor.parents:
         yield f"{text}, as above"
         return

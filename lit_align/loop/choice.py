@@ -33,15 +33,25 @@ def write_choice(output: Path, chosen: Artifact, *, details: dict[str, Any]) -> 
 
 def resolve(artifact: Artifact) -> Artifact:
     """Follows decisions to the artifact that was chosen; any other artifact comes back as it is."""
-    while (file := artifact.path / CHOICE).is_file():
-        chosen = json.loads(file.read_text(encoding="utf-8"))["chosen"]
+    while (chosen := _chosen(artifact.path)) is not None:
         artifact = decode_artifact(chosen, store=artifact.path.parent)
     return artifact
+
+
+def chosen_title(folder: Path) -> str | None:
+    """The title of what a decision's folder lets through; None for any other folder."""
+    chosen = _chosen(folder)
+    return None if chosen is None else chosen["title"]
 
 
 def resolve_all(value: _T) -> _T:
     """A field's value, or a stage, with every artifact in it resolved."""
     return cast("_T", _resolve_all(value))
+
+
+def _chosen(folder: Path) -> dict[str, Any] | None:
+    file = folder / CHOICE
+    return json.loads(file.read_text(encoding="utf-8"))["chosen"] if file.is_file() else None
 
 
 def _resolve_all(value: object) -> object:

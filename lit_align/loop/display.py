@@ -110,10 +110,10 @@ class Display(ABC):
 class LineDisplay(Display):
     """Lines only: one for every stage that ends, and one every 30 seconds for a stage that takes long."""
 
-    def print(self, line: str) -> None:  # noqa: D102
+    def print(self, line: str) -> None:
         print(line, flush=True)
 
-    def refresh(self) -> None:  # noqa: D102
+    def refresh(self) -> None:
         now = time.monotonic()
         for running in self._running.values():
             if now - running.told >= _LINE_EVERY_SECONDS:
@@ -139,10 +139,10 @@ class LiveDisplay(Display):
         """Stops, and takes the running stages' lines away."""
         self._live.stop()
 
-    def print(self, line: str) -> None:  # noqa: D102
+    def print(self, line: str) -> None:
         self._console.print(Text(line))
 
-    def refresh(self) -> None:  # noqa: D102
+    def refresh(self) -> None:
         now = time.monotonic()
         lines = []
         for running in self._running.values():

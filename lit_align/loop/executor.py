@@ -127,17 +127,17 @@ class WarmExecutor(Executor):
             )
         threading.Thread(target=self._listen, name="warm-parent", daemon=True).start()
 
-    def start(self, job: Job) -> None:  # noqa: D102  # as in the base class
+    def start(self, job: Job) -> None:
         request = {"key": job.key, "spec": str(job.spec), "log": str(job.log)}
         self._send({"start": {**request, "environment": dict(job.environment), "packages": sorted(job.packages)}})
 
-    def terminate(self, key: int) -> None:  # noqa: D102
+    def terminate(self, key: int) -> None:
         self._send({"signal": [key, signal.SIGTERM]})
 
-    def kill(self, key: int) -> None:  # noqa: D102
+    def kill(self, key: int) -> None:
         self._send({"kill": key})
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()  # ends the parent and its children
@@ -191,7 +191,7 @@ class CommandExecutor(Executor):
         self._descriptors = descriptors
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self, job: Job) -> None:  # noqa: D102
+    def start(self, job: Job) -> None:
         command = self._command(job)
         with open(job.log, "ab") as log:
             try:
@@ -210,15 +210,15 @@ class CommandExecutor(Executor):
         self._processes[job.key] = process
         threading.Thread(target=self._wait, args=(job.key, process), daemon=True).start()
 
-    def terminate(self, key: int) -> None:  # noqa: D102
+    def terminate(self, key: int) -> None:
         self._processes[key].terminate()
 
-    def kill(self, key: int) -> None:  # noqa: D102
+    def kill(self, key: int) -> None:
         process = self._processes[key]
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         for key in list(self._processes):
             self.kill(key)
 

@@ -1,12 +1,20 @@
 """Programs: ordinary Python that adds a loop's stages in order, chosen by class path in a recipe."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+from lit_align.loop.executor import PRELOAD
 from lit_align.loop.runner import Runner
 
 
 class Program(ABC):
-    """What `lit-align run` runs: the constructor's signature is the recipe's schema."""
+    """What `lit-align run` runs: the constructor's signature is the recipe's schema.
+
+    Attributes:
+        preload: Modules that the parent of the stages' processes imports, once for all stages.
+    """
+
+    preload: ClassVar[tuple[str, ...]] = PRELOAD
 
     @abstractmethod
     def build(self, runner: Runner) -> None:

@@ -62,12 +62,10 @@ class Count(Stage):
     pause: float = field(default=0.0, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        (output / "pid").write_text(str(os.getpid()))
         path = output / "out.txt"
-        lines = (
-            [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-            if path.exists()
-            else []
-        )
+        before = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in before if line.endswith("\n")]
         print(f"starts at {len(lines)}")
         with open(path, "w") as file:
             file.writelines(lines)
@@ -76,6 +74,7 @@ class Count(Stage):
                 file.write(f"{self.seed + number}\n")
                 file.flush()
                 context.progress(number + 1, self.num_lines)
+        (output / "pid").unlink()
         return {"num_lines": self.num_lines}
 
 
@@ -142,6 +141,8 @@ class Numbers(Program):
         pause: Seconds a line.
         broken: Stop at a gate.
     """
+
+    preload: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, num_chains: int = 3, pause: float = 0.0, broken: bool = False) -> None:
         self.num_chains = num_chains

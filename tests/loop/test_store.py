@@ -89,7 +89,8 @@ def test_only_old_folders_of_other_stages_are_orphans(store):
     for artifact in artifacts:
         store.begin(artifact, resumable=False)
     for artifact in artifacts[:2]:
-        os.utime(building_folder(artifact), (time.time() - 9 * 86_400,) * 2)
+        long_ago = time.time() - 9 * 86_400
+        os.utime(building_folder(artifact), (long_ago, long_ago))
     removed = store.remove_orphans(keep=artifacts[:1], days=7.0)
     assert removed == [building_folder(artifacts[1])]
     assert [store.status(artifact).state for artifact in artifacts] == ["interrupted", "absent", "interrupted"]
