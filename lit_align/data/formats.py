@@ -40,7 +40,7 @@ def to_native(raw: Mapping[str, Any], *, place: str) -> dict[str, Any]:
     r"""A copy of the row with the columns of known data sets rewritten; every other row comes back as it is.
 
     >>> to_native({"instruction": "Add.", "input": "1 2", "output": "3"}, place="a.jsonl:1")
-    {'prompt': 'Add.\n\n1 2', 'response': '3'}
+    {'response': '3', 'prompt': 'Add.\n\n1 2'}
 
     Raises:
         DataError: Where a column of a recognised data set has the wrong type.
