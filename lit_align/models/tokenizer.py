@@ -11,7 +11,8 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_json
-from lit_align.models.sentencepiece_tokenizer import from_sentencepiece, train_sentencepiece
+from lit_align.models.sentencepiece_tokenizer import from_sentencepiece
+from lit_align.models.sentencepiece_training import train_sentencepiece
 from lit_align.models.tokenizer_probes import PROBES
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Tokenizers with the chat templates of the field, made in process: byte-level and Metaspace BPE, a few hundred tokens."""
+"""Tokenizers with the chat templates of the field, made in process: byte-level and Metaspace BPE of few tokens."""
 
 import json
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """What `ChatFormat` gives: spans, prompts and inverses over templates; special tokens, BOS, flags and refusals."""
 
+import pickle
 import random
 from itertools import groupby
 
@@ -10,7 +11,22 @@ from lit_align.data.rows import Message
 from lit_align.errors import ConfigError, DataError
 
 SIX = ["A", "B", "C", "D", "E", "F"]
-ATOMS = ["Hello", "the fox", " ", "  ", "\n", "\n\n", "日本", "👩‍👩‍👧", "1234", "é", "def f(x):\n    return", "a", ".", " lazy"]
+ATOMS = [
+    "Hello",
+    "the fox",
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    "日本",
+    "👩‍👩‍👧",
+    "1234",
+    "é",
+    "def f(x):\n    return",
+    "a",
+    ".",
+    " lazy",
+]
 
 
 def turn(role, content, train=None):
@@ -266,3 +282,10 @@ def test_the_fingerprint_changes_with_tokenizer_template_and_folding_only(chat_t
         ChatFormat(chat_tokenizer("D")),
     ]
     assert len({first, *(other.fingerprint for other in others)}) == 5
+
+
+def test_a_format_survives_pickling_for_worker_processes(chat_tokenizer):
+    chat, prompt = ChatFormat(chat_tokenizer("D")), (user("the fox"),)
+    copy = pickle.loads(pickle.dumps(chat))
+    assert copy.encode_prompt(prompt) == chat.encode_prompt(prompt)
+    assert copy.fingerprint == chat.fingerprint

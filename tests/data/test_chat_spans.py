@@ -83,7 +83,7 @@ def test_a_past_turn_in_another_context_than_generation_sees_can_be_context_only
     tokenizer = chat_tokenizer("opened")
     chat = ChatFormat(tokenizer)
     first, second, third, fourth = conversation("a", "one", "b", "two")
-    with pytest.raises(DataError, match="turn 2 .*\n.*`train` to false"):
+    with pytest.raises(DataError, match=r"turn 2 .*\n.*`train` to false"):
         chat.encode_conversation((first, second, third, fourth))
     silent = Message(role="assistant", content="one", train=False)
     ids, mask = chat.encode_conversation((first, silent, third, fourth))
