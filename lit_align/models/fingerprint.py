@@ -7,7 +7,7 @@ from pathlib import Path
 from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_file, sha256_of_json
 
-_CONFIGS = ("config.json", "reward_head.json", "adapter_config.json")
+_CONFIGS = ("config.json", "generation_config.json", "reward_head.json", "adapter_config.json")
 # Change with the version or the place of a save, not with what the model computes.
 _NOT_THE_MODEL = ("_name_or_path", "transformers_version")
 
@@ -27,8 +27,7 @@ def model_fingerprint(path: str | Path) -> str:
     configs = [folder / name for name in _CONFIGS if (folder / name).exists()]
     weights = sorted(folder.glob("*.safetensors"))
     if not configs or not weights:
-        missing = "*.safetensors" if configs else "config.json"
-        raise ConfigError(f"{folder}: not a model folder: {missing} is missing")
+        raise ConfigError(f"{folder}: not a model folder: {'*.safetensors' if configs else 'config.json'} is missing")
     hashes = {file.name: _hash(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in weights}
     return sha256_of_json(hashes | {file.name: _content(file) for file in configs})
 

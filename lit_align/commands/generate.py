@@ -1,0 +1,108 @@
+"""`lit-align generate`: samples K responses for every prompt of a file."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lit_align.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lit_align.data.rows import PromptOnly
+    from lit_align.generation.rows import Generated
+
+
+def generate(
+    *,
+    model: str,
+    prompts: str,
+    output: Path,
+    num_samples: int = 1,
+    max_new_tokens: int = 256,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    system: str | None = None,
+    template: str = "tokenizer",
+    split: str = "train",
+    batch_size: int = 1024,
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    device: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Samples responses for every prompt of a file; each row of the output names model, sampling and seed.
+
+    A command that was stopped or killed continues when it is repeated, and then writes the same bytes. Prompts too
+    long for the model are left out and listed in OUTPUT.refused.jsonl.
+
+    Args:
+        model: Folder or hub id of a causal language model.
+        prompts: A .jsonl, .jsonl.gz, .json or .parquet file, a folder of such files, or a hub id; rows with `prompt`
+            (a string or messages), `messages`, or chosen and rejected. Other columns are carried through.
+        output: File to write, .jsonl or .jsonl.gz.
+        num_samples: Responses to each prompt.
+        max_new_tokens: Most tokens of a response, its terminator included.
+        temperature: Divides the logits; 0 takes the likeliest token.
+        top_p: Draws from the smallest set of likeliest tokens whose probability reaches this much.
+        seed: Of the sampling; a response depends on it, its prompt and its index alone.
+        system: System turn for the prompts that have none.
+        template: The tokenizer's own chat template, raw, the name of a built-in template, or a .jinja file.
+        split: Which part of a folder or hub data set.
+        batch_size: Most sequences decoded together; memory may allow fewer.
+        dtype: Of weights and computation; auto: the checkpoint's own on a GPU, float32 on a CPU.
+        device: For example cpu or cuda:1; auto: the GPU where there is one.
+        overwrite: Replace an output that was made by another request.
+    """
+    from lit_align.data.sources import read_rows
+    from lit_align.generation.base import Sampling
+
+    sampling = Sampling(
+        num_samples=num_samples, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
+    _check_output(output, prompts)
+    rows, counts = read_rows(prompts, "prompt", split=split)
+    if counts.dropped:
+        print(counts.summary(), file=sys.stderr)
+
+    from lit_align.generation.rows import generate_rows
+
+    result = generate_rows(
+        [row if system is None else _with_system(row, system) for row in rows],  # pyright: ignore[reportArgumentType] - of kind prompt
+        model=model,
+        output=output,
+        sampling=sampling,
+        template=template,
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )
+    _report(result, output)
+
+
+def _check_output(output: Path, prompts: str) -> None:
+    if not output.name.endswith((".jsonl", ".jsonl.gz")):
+        raise ConfigError(f"output must be a .jsonl or .jsonl.gz file, got {output}")
+    if output.is_dir() or output.resolve() == Path(prompts).resolve():
+        raise ConfigError(
+            f"{output} is {'a folder' if output.is_dir() else 'the file of prompts'}: choose another output"
+        )
+
+
+def _with_system(row: "PromptOnly", system: str) -> "PromptOnly":
+    from dataclasses import replace
+
+    from lit_align.data.rows import Message
+
+    if row.prompt[0].role == "system":
+        return row
+    return replace(row, prompt=(Message(role="system", content=system), *row.prompt))
+
+
+def _report(result: "Generated", output: Path) -> None:
+    reasons = ", ".join(f"{name} {number}" for name, number in result.finish_reasons.items())
+    print(f"{output}: {result.samples} responses to {result.prompts} prompts")
+    print(f"  finished by: {reasons}; {result.mean_tokens:.1f} tokens on average")
+    if result.finish_reasons.get("length"):
+        print("  `length` means cut at max_new_tokens: no complete answer")
+    if result.refused:
+        print(f"  {result.refused} prompts were too long and are listed in {output}.refused.jsonl")
