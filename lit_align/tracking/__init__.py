@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lit_align.tracking.runs import Run
     from lit_align.tracking.save_config import SaveConfig
     from lit_align.tracking.secrets import redact
+    from lit_align.tracking.stage_logging import stage_loggers
 
 __all__ = [
     "JsonlLogger",
@@ -23,6 +24,7 @@ __all__ = [
     "log_table",
     "read_metrics",
     "redact",
+    "stage_loggers",
     "ui_command",
 ]
 
@@ -37,6 +39,7 @@ _MODULES = {
     "log_table": "artifacts",
     "read_metrics": "metrics_file",
     "redact": "secrets",
+    "stage_loggers": "stage_logging",
     "ui_command": "connection",
 }
 

@@ -51,19 +51,24 @@ class Store:
         """The URI without secrets."""
         return redact_text(self.uri)
 
-    def connect(self) -> "tuple[MlflowClient, str]":
-        """A client and the experiment's id. Makes the database and the experiment when they are missing.
-
-        Raises:
-            mlflow.exceptions.MlflowException: The store cannot be reached or refuses.
-        """
+    def client(self) -> "MlflowClient":
+        """A client. Makes the database when it is missing; a server is not asked anything yet."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         _silence()
         from mlflow import MlflowClient
 
         with _database_lock(self.uri):
-            client = MlflowClient(self.uri)
+            return MlflowClient(self.uri)
+
+    def connect(self) -> "tuple[MlflowClient, str]":
+        """A client and the experiment's id. Makes the experiment when it is missing.
+
+        Raises:
+            mlflow.exceptions.MlflowException: The store cannot be reached or refuses.
+        """
+        client = self.client()
+        with _database_lock(self.uri):
             experiment = client.get_experiment_by_name(self.experiment_name)
             if experiment is None:
                 return client, client.create_experiment(self.experiment_name, artifact_location=self.artifact_location)

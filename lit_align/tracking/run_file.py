@@ -57,14 +57,13 @@ class RunChoice:
         if self._run is not None:
             self._run.set_status("RUNNING")
             return self._run
+        if run_id := self.run_id or (remembered_run(self.folder, self.store) if resumed else None):
+            self._run = continue_run(self.store.client(), run_id)
+            return self._run
         client, experiment_id = self.store.connect()
-        run_id = self.run_id or (remembered_run(self.folder, self.store) if resumed else None)
-        if run_id:
-            self._run = continue_run(client, run_id)
-        else:
-            self._run = create_run(
-                client, experiment_id, name=self.run_name, parent_run_id=self.parent_run_id, tags=self.tags
-            )
+        self._run = create_run(
+            client, experiment_id, name=self.run_name, parent_run_id=self.parent_run_id, tags=self.tags
+        )
         known = {"tracking_uri": self.store.shown_uri, "experiment": self.store.experiment_name}
         write_json(self.folder / RUN_FILE, known | {"run_id": self._run.run_id})
         return self._run

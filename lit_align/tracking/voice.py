@@ -45,8 +45,8 @@ class Voice:
         """Warns of what is pending; raises instead where that was asked for.
 
         Raises:
-            ServiceError: With `on_error="raise"`, when something is pending or the store is silent at present. Not while
-                another exception is handled, which it would hide.
+            ServiceError: With `on_error="raise"`, when something is pending or the store is silent at present, unless
+                another exception is being handled, which it would hide.
         """
         pending, self._pending = self._pending, []
         if self.raises and (pending or error) and sys.exception() is None:

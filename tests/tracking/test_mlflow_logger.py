@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -199,22 +200,21 @@ class LoginPage(Answers500):
 
 
 @pytest.fixture(params=["closed port", "error 500", "login page", "black hole"])
-def dead_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def dead_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of something that is no working MLflow server."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     if request.param in {"closed port", "black hole"}:
-        server = socket.socket()
-        server.bind(("127.0.0.1", 0))
-        if request.param == "black hole":
-            server.listen()
-        request.addfinalizer(server.close)
-        return f"http://user:canary-8472@127.0.0.1:{server.getsockname()[1]}"
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Answers500 if request.param == "error 500" else LoginPage)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    request.addfinalizer(http.server_close)
-    request.addfinalizer(http.shutdown)
-    return f"http://127.0.0.1:{http.server_port}"
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            if request.param == "black hole":
+                server.listen()
+            yield f"http://user:canary-8472@127.0.0.1:{server.getsockname()[1]}"
+    else:
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answers500 if request.param == "error 500" else LoginPage) as http:
+            threading.Thread(target=http.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{http.server_port}"
+            http.shutdown()
 
 
 def test_a_dead_server_is_warned_of_once_and_the_run_is_complete_locally(
@@ -261,7 +261,7 @@ def test_backfill_of_a_missing_file_says_so(tmp_path: Path) -> None:
 
 def test_the_old_file_store_is_refused_with_the_remedy(tmp_path: Path) -> None:
     for uri in ("file:./mlruns", "./mlruns", "mlruns"):
-        with pytest.raises(ConfigError, match="file store.*\nUse sqlite:///"):
+        with pytest.raises(ConfigError, match=r"file store.*\nUse sqlite:///"):
             MLflowLogger(tmp_path, tracking_uri=uri)
 
 

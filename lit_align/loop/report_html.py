@@ -1,0 +1,87 @@
+"""Building blocks of a report's page."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lit_align.loop.report_text import DASH, escape, interval, number
+from lit_align.loop.results import Column, Metric
+
+
+def card_table(heads: Iterable[str], rows: Sequence[str], *, style: str = "") -> str:
+    """A table in a card that scrolls sideways by itself; nothing where there are no rows. Heads and rows are HTML."""
+    if not rows:
+        return ""
+    head = f"<thead><tr>{''.join(heads)}</tr></thead>"
+    table = f'<table class="{style}">{head}<tbody>{"".join(rows)}</tbody></table>'
+    return f'<div class="card wide" tabindex="0">{table}</div>'
+
+
+def text_heads(*titles: str) -> list[str]:
+    """Headings of columns of text."""
+    return [f'<th class="text" scope="col">{escape(title)}</th>' for title in titles]
+
+
+def text_row(name: str, cells: Iterable[str], *, anchor: str = "") -> str:
+    """A row of text; `cells` are HTML."""
+    place = f' id="{anchor}"' if anchor else ""
+    rest = "".join(f'<td class="text">{cell}</td>' for cell in cells)
+    return f'<tr{place}><th scope="row">{escape(name)}</th>{rest}</tr>'
+
+
+def metric_heads(columns: Iterable[Column], rows: Sequence[Mapping[str, str | Metric]]) -> list[str]:
+    """Headings of columns of metrics, with unit, and with n where it is the same all the way down."""
+    return [_metric_head(column, _common_n(column, rows)) for column in columns]
+
+
+def metric_cells(
+    values: Mapping[str, str | Metric],
+    columns: Sequence[Column],
+    rows: Sequence[Mapping[str, str | Metric]],
+    *,
+    bars: bool = False,
+) -> str:
+    """A row's cells; `bars` draws proportions below their numbers."""
+    return "".join(
+        _cell(values.get(column.key), column, bar=bars and column.percent, show_n=_common_n(column, rows) is None)
+        for column in columns
+    )
+
+
+def badge(text: str, *, good: bool | None = None) -> str:
+    """A small label."""
+    style = "plain" if good is None else "good" if good else "bad"
+    return f'<span class="badge {style}">{escape(text)}</span>'
+
+
+def code(text: str) -> str:
+    """Text in the typewriter's letters."""
+    return f"<code>{escape(text)}</code>"
+
+
+def _metric_head(column: Column, n: int | None) -> str:
+    notes = [*(["%"] if column.percent else []), *([f"n = {n:,}"] if n is not None else [])]
+    small = f"<small>{', '.join(notes)}</small>" if notes else ""
+    return f'<th scope="col" title="{escape(column.meaning)}">{escape(column.title)}{small}</th>'
+
+
+def _common_n(column: Column, rows: Iterable[Mapping[str, str | Metric]]) -> int | None:
+    metrics = [row.get(column.key) for row in rows]
+    numbers = {metric.n for metric in metrics if isinstance(metric, Metric)}
+    return numbers.pop() if len(numbers) == 1 else None
+
+
+def _cell(value: str | Metric | None, column: Column, *, bar: bool, show_n: bool) -> str:
+    if value is None:
+        return f"<td>{DASH}</td>"
+    if isinstance(value, str):
+        return f'<td class="text">{escape(value)}</td>'
+    notes = [interval(value, percent=column.percent), value.detail]
+    if show_n and value.n is not None:
+        notes.insert(1, f"n = {value.n:,}")
+    small = "".join(f"<small>{escape(note)}</small>" for note in notes if note)
+    return f"<td><b>{number(value.value, percent=column.percent)}</b>{_bar(value.value) if bar else ''}{small}</td>"
+
+
+def _bar(value: float) -> str:
+    # A comparison with NaN is false, so that what was not measured draws nothing.
+    width = 100 * min(1.0, value) if value > 0 else 0.0
+    return f'<span class="bar" aria-hidden="true"><i style="width:{width:.1f}%"></i></span>'
