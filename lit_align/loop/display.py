@@ -1,5 +1,6 @@
 """What a run shows: a live table on a terminal, a line for every finished stage elsewhere."""
 
+import contextlib
 import json
 import time
 from abc import ABC, abstractmethod
@@ -193,8 +194,9 @@ def last_line(log: Path) -> str:
 def _headline(results: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     shown: dict[str, Any] = {}
     for name in names:
-        value = lookup(results, name)
-        shown.update(value if isinstance(value, Mapping) else {name: value})
+        with contextlib.suppress(KeyError):  # not every run of a stage has every result
+            value = lookup(results, name)
+            shown.update(value if isinstance(value, Mapping) else {name: value})
     return [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()]
 
 

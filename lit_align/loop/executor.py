@@ -20,18 +20,7 @@ from lit_align.errors import ConfigError, LitAlignError, ResourceError
 
 LAUNCHER = "{python} {worker}"
 _CLOSE_SECONDS = 2.0
-PRELOAD = (
-    "torch",
-    "lightning.pytorch",
-    "torchmetrics",
-    "transformers",
-    "transformers.models.auto.modeling_auto",
-    "transformers.models.llama.modeling_llama",
-    "lit_align.models",
-    "lit_align.modules",
-    "lit_align.data",
-    "lit_align.generation",
-)
+PRELOAD = ("lit_align.loop.preload",)
 
 
 @dataclass(frozen=True, kw_only=True)

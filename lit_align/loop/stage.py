@@ -65,7 +65,7 @@ class Stage(ABC):
     Attributes:
         version: Raised by hand when the code starts to produce something else from the same fields.
         resumable: Whether `run` can continue in the folder that a killed `run` left; other stages get an empty one.
-        shown: Names of results (dotted where nested) that the runner prints when the stage is done.
+        shown: Names of results (dotted where nested) printed when the stage is done; absent ones are left out.
     """
 
     version: ClassVar[int]

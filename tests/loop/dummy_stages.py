@@ -19,7 +19,7 @@ class Write(Stage):
     """Writes a text; `workers` does not count."""
 
     version: ClassVar[int] = 1
-    shown: ClassVar[tuple[str, ...]] = ("length",)
+    shown: ClassVar[tuple[str, ...]] = ("length", "absent.name")
 
     text: str
     seconds: float = 0.0

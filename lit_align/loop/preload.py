@@ -1,0 +1,24 @@
+"""What the parent of the stages' processes imports once: everything a stage would import by itself, seconds each time."""
+
+import pkgutil
+from importlib import import_module
+
+PACKAGES = ("losses", "metrics", "models", "modules", "data", "generation", "tracking", "synthesis")
+MODULES = (
+    "lightning.pytorch.cli",
+    "alembic.command",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "torch.distributed.checkpoint.state_dict",
+    "torchmetrics",
+    "transformers",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.llama.modeling_llama",
+    "lit_align.cli.lightning",
+)
+
+for _package in PACKAGES:
+    _path = import_module(f"lit_align.{_package}").__path__
+    for _module in pkgutil.walk_packages(_path, prefix=f"lit_align.{_package}."):
+        import_module(_module.name)
+for _name in MODULES:
+    import_module(_name)
