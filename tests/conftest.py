@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
 # Before torch is imported by anyone, and inherited by the processes that tests start.
 for _name, _value in {
@@ -14,6 +15,8 @@ for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }.items():
     os.environ.setdefault(_name, _value)
+
+install_import_hook("lit_align_plugins", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 

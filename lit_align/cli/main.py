@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
@@ -45,7 +45,9 @@ def _dispatch(words: list[str]) -> int:
         print(program_help(), end="")
         return 0 if words else 2
     if words[0] == "--version":
-        print(f"lit-align {metadata.version('lit-align')}")
+        from importlib.metadata import version
+
+        print(f"lit-align {version('lit-align')}")
         return 0
     if subcommands(words[0]) and (words[1:2] == [] or words[1] in _HELP):
         print(group_help(words[0]), end="")
