@@ -97,7 +97,7 @@ def _join(group: list[EncodedRow]) -> EncodedRow:
 class _Room:
     """How long a row may be, and what happens to a longer one."""
 
-    limit: float
+    limit: float | int
     overlong: Overlong
     place: str
 

@@ -1,6 +1,7 @@
 """A training stage: what `lit-align fit` does with a config, with artifacts as its inputs."""
 
 import copy
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Fit(Stage):
         _set(config, "trainer.default_root_dir", str(output))
         if _is_preference(config):
             _set(config, "model.init_args.cache_dir", str(output / "cache"))
+        if "LIT_ALIGN_RUN_ID" not in os.environ:
+            _set(config, "trainer.logger", False)  # nobody tracks the loop: metrics.jsonl is all
         with atomic_write(output / "stage.yaml") as file:
             yaml.safe_dump(config, file, sort_keys=False)
         newest = _newest_checkpoint(output / "checkpoints")

@@ -1,5 +1,6 @@
 """Stages that make data: responses of a generator, their scores, and the rows that students learn from."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,16 +43,16 @@ class Generate(Stage):
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Generates, continuing where a killed run was."""
-        from lit_align.generation import Sampling, generate_rows
-
-        sampling = Sampling(
+        return sample(
+            self.model,
+            self.prompts,
+            output / ROWS,
             num_samples=self.num_samples,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
         )
-        return generate_rows(model_path(self.model), self.prompts.path, output / ROWS, sampling=sampling)
 
 
 @final
@@ -163,6 +164,17 @@ class Pair(Stage):
         longer = sum(len(p["chosen"]) > len(p["rejected"]) for p in pairs) / len(pairs)
         margin = sum(p["chosen_reward"] - p["rejected_reward"] for p in pairs) / len(pairs)
         return {"read": number, "kept": len(pairs), "dropped": dropped, "mean_margin": margin, "chosen_longer": longer}
+
+
+def sample(model: Artifact, prompts: Part, output: Path, **sampling: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Answers the prompts of a file, one row a sample, and returns the counts."""
+    from lit_align.data.sources import read_rows as read_prompts
+    from lit_align.generation.rows import generate_rows
+    from lit_align.generation.sampling import Sampling
+
+    rows, accounting = read_prompts(prompts.path, "prompt")
+    made = generate_rows(rows, model=model_path(model), output=output, sampling=Sampling(**sampling))
+    return {**accounting.to_dict(), **dataclasses.asdict(made)}
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from lit_align.files import write_jsonl
-from lit_align.loop.parts import ROWS, Part, model_path
-from lit_align.loop.sampling import by_prompt, read_rows
+from lit_align.loop.parts import ROWS, Part
+from lit_align.loop.sampling import by_prompt, read_rows, sample
 from lit_align.loop.stage import Artifact, Stage, StageContext
 from lit_align.metrics import best_of_n_curve, proportion_confidence_interval, ranking_accuracy
 from lit_align.synthesis.toy import (
@@ -143,11 +143,8 @@ class ToyEvaluate(Stage):
         return results
 
     def _responses(self, output: Path, *, temperature: float) -> list[dict[str, Any]]:
-        from lit_align.generation import Sampling, generate_rows
-
         file = output / f"responses-{temperature:g}.jsonl"
-        sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS, temperature=temperature, seed=self.seed)
-        generate_rows(model_path(self.model), self.prompts.path, file, sampling=sampling)
+        sample(self.model, self.prompts, file, max_new_tokens=MAX_NEW_TOKENS, temperature=temperature, seed=self.seed)
         return list(read_rows(file))
 
 
@@ -163,7 +160,10 @@ class ToyRewardEvaluate(Stage):
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Compares rewards with verdicts."""
-        groups = list(by_prompt(self.rows.path))
+        every = list(by_prompt(self.rows.path))
+        most = max(len(group) for group in every)
+        # An empty response has no score; its prompt would have fewer candidates than the others.
+        groups = [group for group in every if len(group) == most]
         scores = [[row["reward"] for row in group] for group in groups]
         correct = [[is_correct(Task.parse(row["prompt"]), row["response"]) for row in group] for group in groups]
         ranking = ranking_accuracy(scores, correct=correct)
@@ -172,6 +172,7 @@ class ToyRewardEvaluate(Stage):
             "pair_accuracy": ranking.accuracy,
             "num_pairs": ranking.num_pairs,
             "num_prompts": len(groups),
+            "incomplete_prompts": len(every) - len(groups),
             "random": curve.by_reward[0],
             "best_of_n": curve.by_reward[-1],
             "curve": list(curve.by_reward),

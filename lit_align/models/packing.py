@@ -16,11 +16,11 @@ class Response:
 
     Attributes:
         ids: Its tokens, terminator last.
-        supervised: Which of them are trained on or scored; all of them when None.
+        supervised: Which of them are trained on or scored, as zeros and ones; all of them when None.
     """
 
     ids: Sequence[int]
-    supervised: Sequence[bool] | None = None
+    supervised: Sequence[int] | None = None
 
     def supervised_places(self) -> list[int]:
         """Places, within the response, of its supervised tokens."""

@@ -30,7 +30,7 @@ class Schedule:
     warmup_steps: float | int = 0
     final: float | int = 0.0
 
-    def factor(self, step: int, *, total: int) -> float:
+    def factor(self, step: int, *, total: int) -> float | int:
         """Share of the peak rate at the step with this number (the first is 0) of `total`."""
         warmup = self.num_warmup_steps(total)
         rise = min(1.0, (step + 1) / (warmup + 1)) if warmup else 1.0
