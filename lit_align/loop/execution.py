@@ -215,5 +215,7 @@ def stage_environment(threads: int) -> dict[str, str]:
     # The order of sets of strings must not differ between a run and its continuation.
     environment.setdefault("PYTHONHASHSEED", "0")
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Without it torch.cuda.is_available() in the parent would take CUDA from all its forks.
+    environment.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

@@ -51,10 +51,18 @@ def _preload(modules: Sequence[str]) -> str | None:
             import_module(name)
         except Exception as error:  # whatever a module raises while imported is reported to the driver
             return f"{name}: {type(error).__name__}: {error}"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "importing the modules initialised CUDA, which a forked process cannot use"
+    if "torch" in sys.modules and _forks_have_lost_cuda():
+        return "a module touches CUDA while it is imported, after which no forked process can use it"
     return None
+
+
+def _forks_have_lost_cuda() -> bool:
+    # Asked in a fork, which is what loses it: even the question whether there is a device is enough, and libraries ask.
+    pid = os.fork()
+    if pid == 0:
+        in_bad_fork = getattr(sys.modules["torch"]._C, "_cuda_isInBadFork", bool)
+        os._exit(int(in_bad_fork()))
+    return os.waitpid(pid, 0)[1] != 0
 
 
 @final

@@ -166,3 +166,24 @@ class Numbers(Program):
     def finish(self, runner: Runner) -> int | None:
         (runner.workdir / "results.json").write_text(json.dumps(runner.results(self.last)))
         return None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Train(Stage):
+    """Takes a few optimizer steps in parallel threads, as a fork of a parent that has imported torch."""
+
+    version: ClassVar[int] = 1
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        before = set(sys.modules)
+        import torch
+        from lightning.pytorch import Trainer
+        from lightning.pytorch.demos.boring_classes import BoringModel
+
+        trainer = Trainer(max_steps=2, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        trainer.fit(BoringModel())
+        large = torch.ones(400, 400, requires_grad=True)
+        (large @ large).sum().backward()
+        late = sorted(name for name in set(sys.modules) - before if not name.startswith("lightning.pytorch.demos"))
+        return {"steps": trainer.global_step, "threads": torch.get_num_threads(), "late": late}

@@ -11,10 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from dummy_stages import Count, Evaluate, Fail, Join, Numbers, Process, Write
+from dummy_stages import Count, Evaluate, Fail, Join, Numbers, Process, Train, Write
 
 from lit_align.errors import ConfigError, DataError, Interrupted, LitAlignError, ResourceError
 from lit_align.loop import Observer
+from lit_align.loop.executor import PRELOAD
 from lit_align.loop.lock import lock_workdir
 
 
@@ -395,3 +396,14 @@ def test_a_gate_stops_the_run(make_runner):
     assert (type(raised.value).__name__, raised.value.exit_code) == ("GateError", 7)
     assert "gate: accuracy is 0.5, must be at least 0.9" in str(raised.value)
     assert not (runner.workdir / "results.json").exists()
+
+
+@pytest.mark.slow
+def test_the_real_preload_is_complete_and_its_forks_train_in_threads(make_runner):
+    runner = make_runner(preload=PRELOAD, threads=2)
+    trained = runner.add(Train(), title="train")
+    runner.run()
+    results = runner.results(trained)
+    assert (results["steps"], results["threads"]) == (2, 2)
+    late = [name for name in results["late"] if name.startswith(("torch.", "lit_align", "transformers", "mlflow"))]
+    assert len(late) <= 2
