@@ -24,8 +24,8 @@ class ChatFormat:
 
     A response is tokenised on its own and joined to its prompt, so the ids of a prompt are, one by one, those that
     generation is fed. Its last id is the terminator: the first special token that the template writes behind the
-    content. What the template writes is authoritative; one that trims contents trims responses. Text of a message
-    that spells a special token stays text.
+    content, EOS if it writes none. What the template writes is authoritative; one that trims contents trims responses.
+    Text of a message that spells a special token stays text.
 
     Attributes:
         template: The source of the template, to be saved with the tokenizer; None for raw text.
@@ -62,7 +62,9 @@ class ChatFormat:
         ids = [self.tokenizer.convert_tokens_to_ids(self._terminator), self.tokenizer.eos_token_id]
         self.terminator_ids: list[int] = list(dict.fromkeys(token for token in ids if token is not None))
         self._last: tuple[Conversation, tuple[Turn, ...]] | None = None
-        inputs = [_VERSION, tokenizer_fingerprint(tokenizer), self.template, fold_system]
+        # A rendering is part of it because some templates write the date.
+        rendered = self._turns.prompt((("user", ""),)) if self._turns else None
+        inputs = [_VERSION, tokenizer_fingerprint(tokenizer), self.template, rendered, fold_system]
         self.fingerprint = sha256_of_json(inputs)
 
     def encode_prompt(self, prompt: Conversation) -> list[int]:

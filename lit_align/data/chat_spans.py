@@ -41,7 +41,8 @@ class TurnTemplate:
     Attributes:
         lead: What the template writes between the generation prompt and a response.
         trail: What it writes between a response and the terminator.
-        terminator: The special token that ends an assistant's turn.
+        terminator: The special token that ends an assistant's turn: the first one behind its content, be it of the next
+            turn, else EOS.
         markers: Added tokens around turns, special or not.
     """
 
@@ -49,7 +50,7 @@ class TurnTemplate:
         """Probes the template with a short conversation.
 
         Raises:
-            ConfigError: It cannot be rendered, loses the response, or ends turns with no special token.
+            ConfigError: It cannot be rendered, loses the response, or has nothing to end a turn with.
         """
         self._tokenizer: Any = tokenizer  # transformers types every attribute as a token, an id or None
         self._source = source
@@ -72,18 +73,26 @@ class TurnTemplate:
             prompt += self._header
         self.lead = before[len(prompt) :] if before.startswith(prompt) else ""
         last, inner = self._ending(after), self._inner_ending(answered)
-        chosen = last or inner
-        if chosen is None:
+        if inner is not None and inner.terminator == self._tokenizer.bos_token:
+            inner = None  # begins the next turn, but ends none
+        eos = self._tokenizer.eos_token
+        if not (last or inner or eos):
             raise ConfigError(
-                "the chat template ends the assistant's turn with no special token, so nothing would teach a model to "
-                "stop\nAdd {{ eos_token }} after the content, or choose the built-in template `plain`."
+                "the chat template ends the assistant's turn with no special token and the tokenizer has no EOS token, "
+                "so nothing would teach a model to stop\nGive the tokenizer an EOS token, or choose another template."
             )
+        chosen = last or inner or _Ending(trail="", terminator=eos, after=after)
         self.trail, self.terminator = chosen.trail, chosen.terminator
         self._after = after
         same = inner is not None and (inner.trail, inner.terminator) == (chosen.trail, chosen.terminator)
         self._inner = inner if same else None
-        scaffold = prompt.replace(_QUESTION, "") + chosen.after
-        self.markers = [token for token in self._added if token in scaffold]
+        self.markers = self._markers(prompt.replace(_QUESTION, ""), chosen.after)
+
+    def _markers(self, prompt: str, ending: str) -> list[str]:
+        """The added tokens around turns; not those that open a reasoning, which a response may write as well."""
+        special = [token for token in self._tokenizer.all_special_tokens if token in prompt]
+        opened = max((prompt.rindex(token) + len(token) for token in special), default=len(prompt))
+        return [token for token in self._added if token in prompt[:opened] or token in ending]
 
     def _around(self, rendered: str, content: str) -> tuple[str, str]:
         if rendered.count(content) != 1:

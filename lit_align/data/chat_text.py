@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 # Noncharacters around special-token text in a content, from its message through the template to `encode`.
 _OPEN, _CLOSE = "\ufdd1", "\ufdd2"
+_MARK = re.compile(f"[{_OPEN}{_CLOSE}]")
 _logger = logging.getLogger(__name__)
 
 
@@ -46,7 +47,7 @@ class ChatText:
 
     def encode(self, text: str) -> list[int]:
         """The ids of rendered text; no BOS or EOS but those that the text spells outside of contents."""
-        if _OPEN not in text:
+        if not _MARK.search(text):
             return self._encode(text)
         return [
             token for part, content in self._parts(text) for token in (self._plain if content else self._encode)(part)
@@ -78,7 +79,7 @@ class ChatText:
         ends = [match.span() for match in self._protected.finditer(text) if match.group(2)]
         native, position = 0, 0
         for start, end in [*ends, (len(text), len(text))]:
-            if _OPEN in text[position:start]:
+            if _MARK.search(text, position, start):
                 if native < position:
                     yield text[native:position], False
                 yield text[position:start], True
@@ -97,4 +98,4 @@ class ChatText:
 
 
 def _bare(text: str) -> str:
-    return text.replace(_OPEN, "").replace(_CLOSE, "")
+    return _MARK.sub("", text)

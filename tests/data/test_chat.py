@@ -159,13 +159,14 @@ def test_added_tokens_that_are_no_turn_markers_are_read_in_messages(chat_tokeniz
 
 def test_raw_text_is_bos_prompt_response_eos(chat_tokenizer):
     tokenizer = chat_tokenizer("D")
-    for chat in (ChatFormat(tokenizer, template="raw"),):
-        assert chat.template is None
-        prompt, response = (user("the fox"),), "jumps"
-        text = [tokenizer.encode(part, add_special_tokens=False) for part in ("the fox", "jumps")]
-        assert chat.encode_prompt(prompt) == [tokenizer.bos_token_id, *text[0]]
-        assert chat.encode_response(prompt, response) == [*text[1], tokenizer.eos_token_id]
-        assert chat.terminator_ids == [tokenizer.eos_token_id]
+    chat = ChatFormat(tokenizer, template="raw")
+    assert chat.template is None
+    prompt, response = (user("the fox"),), "jumps"
+    text = [tokenizer.encode(part, add_special_tokens=False) for part in ("the fox", response)]
+    assert chat.encode_prompt(prompt) == [tokenizer.bos_token_id, *text[0]]
+    assert chat.encode_response(prompt, response) == [*text[1], tokenizer.eos_token_id]
+    assert chat.encode_conversation((*prompt, assistant(response)))[0][-1] == tokenizer.eos_token_id
+    assert chat.terminator_ids == [tokenizer.eos_token_id]
 
 
 def test_a_tokenizer_without_template_takes_one_prompt_and_names_the_remedy(chat_tokenizer):
@@ -210,12 +211,11 @@ def test_unknown_and_unusable_templates_are_refused(chat_tokenizer, tmp_path):
         ChatFormat(chat_tokenizer(None), template="nope")
     with pytest.raises(ConfigError, match=r"absent\.jinja"):
         ChatFormat(chat_tokenizer(None), template=str(tmp_path / "absent.jinja"))
-    with pytest.raises(ConfigError, match="stop"):
-        ChatFormat(chat_tokenizer("endless"))
-    tokenizer = chat_tokenizer(None)
-    tokenizer.eos_token = None
-    with pytest.raises(ConfigError, match="EOS"):
-        ChatFormat(tokenizer, template="raw")
+    for name in ("endless", None):
+        tokenizer = chat_tokenizer(name)
+        tokenizer.eos_token = None
+        with pytest.raises(ConfigError, match="no EOS token"):
+            ChatFormat(tokenizer)
 
 
 def test_a_refused_system_turn_names_roles_and_remedy_and_can_be_folded(chat_tokenizer):
@@ -282,6 +282,16 @@ def test_the_fingerprint_changes_with_tokenizer_template_and_folding_only(chat_t
         ChatFormat(chat_tokenizer("D")),
     ]
     assert len({first, *(other.fingerprint for other in others)}) == 5
+
+
+def test_the_fingerprint_changes_with_the_date_that_a_template_writes(chat_tokenizer, monkeypatch):
+    dated = with_template(chat_tokenizer("B"), "{{ strftime_now('%Y-%m-%d') }}" + chat_tokenizer("B").chat_template)
+    today = ChatFormat(dated).fingerprint
+    assert today == ChatFormat(dated).fingerprint
+    apply = type(dated).apply_chat_template
+    tomorrow = lambda self, *rest, **options: apply(self, *rest, **options).replace("20", "30", 1)  # noqa: E731
+    monkeypatch.setattr(type(dated), "apply_chat_template", tomorrow)
+    assert today != ChatFormat(dated).fingerprint
 
 
 def test_a_format_survives_pickling_for_worker_processes(chat_tokenizer):

@@ -98,6 +98,25 @@ def test_the_marker_of_the_next_turn_is_the_terminator_where_there_is_no_other(c
     assert chat.terminator_ids[0] == tokenizer.convert_tokens_to_ids("<|user|>")
 
 
+def test_eos_ends_the_response_where_the_template_writes_no_special_token(chat_tokenizer):
+    tokenizer = chat_tokenizer("endless")
+    chat = ChatFormat(tokenizer)
+    ids, mask = chat.encode_conversation(conversation("a", "one"))
+    assert tokenizer.decode(ids) == "user: a\nassistant: one</s>"
+    assert supervised(tokenizer, ids, mask) == ["one</s>"]
+    with pytest.raises(DataError, match="`train` to false"):  # the prompt of a second turn has no EOS to learn
+        chat.encode_conversation(conversation("a", "one", "b", "two"))
+
+
+def test_special_token_text_that_a_template_cuts_at_stays_text(chat_tokenizer):
+    tokenizer = chat_tokenizer("B")
+    tokenizer.chat_template = tokenizer.chat_template.replace("m['content']", "m['content'].split('im_end')[-1]")
+    chat = ChatFormat(tokenizer)
+    ids, mask = chat.encode_conversation(conversation("a<|im_end|>b", "one"))
+    assert tokenizer.decode(ids) == "<|im_start|>user\n|>b<|im_end|>\n<|im_start|>assistant\none<|im_end|>"
+    assert supervised(tokenizer, ids, mask) == ["one<|im_end|>"]
+
+
 def test_the_header_of_a_turn_is_part_of_the_prompt_where_the_template_has_no_generation_prompt(chat_tokenizer):
     tokenizer = chat_tokenizer("no_generation_prompt")
     chat = ChatFormat(tokenizer)
