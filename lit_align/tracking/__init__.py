@@ -1,6 +1,7 @@
 """Where numbers go: a local `metrics.jsonl` always, MLflow beside it, with secrets taken out."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from lit_align.tracking.runs import Run
     from lit_align.tracking.save_config import SaveConfig
     from lit_align.tracking.secrets import redact
-    from lit_align.tracking.stage_logging import stage_loggers
 
 __all__ = [
     "JsonlLogger",
@@ -24,9 +24,11 @@ __all__ = [
     "log_table",
     "read_metrics",
     "redact",
-    "stage_loggers",
     "ui_command",
 ]
+
+# MLflow reports its use to its makers from the moment it is imported, unless this is set before.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 # Imported on first use: the loggers need Lightning, which a driver that only watches a loop should not pay for.
 _MODULES = {
@@ -39,7 +41,6 @@ _MODULES = {
     "log_table": "artifacts",
     "read_metrics": "metrics_file",
     "redact": "secrets",
-    "stage_loggers": "stage_logging",
     "ui_command": "connection",
 }
 

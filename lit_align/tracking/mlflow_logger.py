@@ -78,7 +78,12 @@ class MLflowLogger(Logger):
         self._waiting: list[Operation] = []
         self._fit_start: FitStart | None = None
         self._best_checkpoint = ""
-        self._voice = Voice(uri=self._choice.store.shown_uri, unsent=self._folder / UNSENT_FILE, on_error=on_error)
+        self._voice = Voice(
+            uri=self._choice.store.shown_uri,
+            remedy=f"Training goes on. What is still unsent at the end is kept in {self._folder / UNSENT_FILE}.\n"
+            f"Send it later: python -m lit_align.tracking.backfill {self._folder / UNSENT_FILE}",
+            on_error=on_error,
+        )
 
     @property
     def name(self) -> str:

@@ -1,10 +1,8 @@
 """What a logger says of a tracking server's troubles: each once, and in the thread of the training."""
 
 import sys
-from pathlib import Path
+import warnings
 from typing import Literal, final
-
-from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from lit_align.errors import ServiceError
 from lit_align.tracking.secrets import redact_text
@@ -16,26 +14,20 @@ class Voice:
 
     Args:
         uri: The store, shown without secrets.
-        unsent: Where unsent metrics are kept.
+        remedy: What happens to what cannot be sent, and what the user can do.
         on_error: `warn` or `raise`.
     """
 
-    def __init__(self, *, uri: str, unsent: Path, on_error: Literal["warn", "raise"]) -> None:
+    def __init__(self, *, uri: str, remedy: str, on_error: Literal["warn", "raise"]) -> None:
         self._uri = uri
-        self._unsent = unsent
+        self._remedy = remedy
         self.raises = on_error == "raise"
         self._said: set[str] = set()
         self._pending: list[str] = []
 
     def note_silence(self, error: Exception) -> None:
         """The store did not answer. Said once: a server that comes and goes is one piece of news."""
-        # An answer is no secret, but its text can repeat the address with a password in it.
-        message = (
-            f"MLflow at {self._uri} does not answer: {first_line(error)}\n"
-            f"Training goes on. What is still unsent at the end is kept in {self._unsent}.\n"
-            f"Send it later: python -m lit_align.tracking.backfill {self._unsent}"
-        )
-        self._say(message, key="silence")
+        self._say(f"MLflow at {self._uri} does not answer: {first_line(error)}\n{self._remedy}", key="silence")
 
     def note_refusal(self, error: Exception) -> None:
         """The store refused one thing for good."""
@@ -53,7 +45,7 @@ class Voice:
             message = "\n".join(pending) or f"MLflow at {self._uri} does not answer: {first_line(error)}"
             raise ServiceError(message) from error
         for message in pending:
-            rank_zero_warn(message, stacklevel=5)
+            warnings.warn(message, stacklevel=4)
 
     def _say(self, message: str, *, key: str) -> None:
         if key not in self._said:
