@@ -20,7 +20,8 @@ def print_table(results: LoopResults) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_OF_LOGS)
-    table = Table(title=escape(visible(results.title)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    console.print(visible(results.title), style="bold", highlight=False, markup=False, soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("stage", overflow="fold")
     for column in results.columns:
         table.add_column(escape(visible(_head(column, results))), justify="right", min_width=_INTERVAL_WIDTH)
