@@ -31,7 +31,7 @@ check: .venv/.installed-dev ## lint, format, types, import layers
 	$(BIN)/lint-imports --no-logo
 
 docs: .venv/.installed-docs ## the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.installed-dev ## the benchmarks
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
