@@ -153,6 +153,9 @@ class AlignmentData(LightningDataModule):
                 if self.drop_policy == "error":
                     raise DataError(f"{row.place}: {drop.reason}\nSet drop_policy: drop to leave it out.") from None
                 accounting.drop(drop.reason, place=row.place)
+            except DataError as error:
+                # A template refuses a conversation without knowing where it stands.
+                raise DataError(str(error) if row.place in str(error) else f"{row.place}: {error}") from error
         return self.arrange(encoded)
 
     def _refuse_leaks(self) -> None:

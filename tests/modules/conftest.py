@@ -1,0 +1,92 @@
+"""Toy rows, their tokenizer, and tiny networks that read them."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_align.synthesis.toy import Task, build_tokenizer, rate, sample_tasks, web_noise
+
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 36,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "initializer_range": 0.3,
+}
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files of demonstrations, ratings and pairs, and a tokenizer, by name."""
+    folder = tmp_path_factory.mktemp("toy")
+    rng = random.Random(0)
+    tasks = sample_tasks(40, seed=0)
+
+    def pair(task: Task) -> dict[str, Any]:
+        wrong = next(text for text in iter(lambda: web_noise(task, rng), "") if text != task.answer)
+        rewards = {"chosen_reward": rng.uniform(0, 4), "rejected_reward": rng.uniform(0, 4)}
+        return {"prompt": task.prompt, "chosen": task.answer, "rejected": wrong, **rewards}
+
+    pairs = [pair(task) for task in tasks]
+    ratings = [
+        {"prompt": row["prompt"], "response": row[side], "ratings": rate(task, row[side], rng=rng)}
+        for task, row in zip(tasks, pairs, strict=True)
+        for side in ("chosen", "rejected")
+    ]
+    del ratings[3]["ratings"]["verbosity"]
+    return {
+        "tokenizer": str(build_tokenizer(folder / "tokenizer")),
+        "sft": _write(folder / "sft.jsonl", [{"prompt": t.prompt, "response": t.answer} for t in tasks]),
+        "pairs": _write(folder / "pairs.jsonl", pairs),
+        "ratings": _write(folder / "ratings.jsonl", ratings),
+        "cache": str(folder / "cache"),
+    }
+
+
+@pytest.fixture
+def make_module(toy: dict[str, str]) -> Callable[..., Any]:
+    """Builds a module of an objective on a tiny Llama, by name."""
+    import lit_align
+
+    def make(objective: str, **options: Any) -> Any:
+        from torch.optim import SGD
+
+        network = lit_align.HFBackbone(config=LLAMA, tokenizer=toy["tokenizer"], **options.pop("backbone", {}))
+        options.setdefault("optimizer", lambda params: SGD(params, lr=0.1))
+        if objective in ("DPO", "RPO"):
+            options.setdefault("cache_dir", toy["cache"])
+        return getattr(lit_align, objective)(network, **options)
+
+    return make
+
+
+@pytest.fixture
+def make_data(toy: dict[str, str]) -> Callable[..., Any]:
+    """Builds the data module of an objective, by name."""
+    import lit_align
+
+    def make(objective: str, **options: Any) -> Any:
+        kind, file = {
+            "SFT": (lit_align.SFTData, "sft"),
+            "RewardRegression": (lit_align.RatingData, "ratings"),
+            "DPO": (lit_align.PreferenceData, "pairs"),
+            "RPO": (lit_align.PreferenceData, "pairs"),
+        }[objective]
+        return kind(toy[file], **{"global_batch_size": 8, "seed": 1, **options})
+
+    return make
