@@ -9,6 +9,7 @@ from lit_align.errors import ConfigError
 from lit_align.recipes_path import find_recipe
 
 _OPTIONS = ("-c", "--config")
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def resolve_configs(argv: list[str]) -> list[str]:
@@ -27,6 +28,11 @@ def resolve_configs(argv: list[str]) -> list[str]:
 def config_files(argv: list[str]) -> list[Path]:
     """The files that `--config` names in a resolved `argv`, in the order in which they are read."""
     return [path for _, _, value in _config_values(argv) if (path := Path(value)).is_file()]
+
+
+def has_inline_config(argv: list[str]) -> bool:
+    """Whether a configuration is written on the command line itself, where nobody here looks into it."""
+    return any(_is_inline(value) for _, _, value in _config_values(argv))
 
 
 def read_yaml(path: Path) -> yaml.Node | None:
@@ -50,16 +56,26 @@ def read_yaml(path: Path) -> yaml.Node | None:
     return node
 
 
-def walk(node: yaml.Node | None, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], yaml.Node, yaml.Node]]:
-    """Every key under `node`, depth first: its path (list items by index), its own node and that of its value."""
+def walk(
+    node: yaml.Node | None, above: tuple[str, ...] = (), *, seen: set[int] | None = None
+) -> Iterator[tuple[tuple[str, ...], yaml.Node, yaml.Node]]:
+    """Every key under `node`, depth first: its path (list items by index), its own node and that of its value.
+
+    What an alias repeats is visited once, and merge keys (`<<`) are left out.
+    """
+    seen = set() if seen is None else seen
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            path = (*above, str(key.value))
-            yield path, key, value
-            yield from walk(value, path)
+            if key.tag != _MERGE:
+                path = (*above, str(key.value))
+                yield path, key, value
+                yield from walk(value, path, seen=seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from walk(item, (*above, str(index)))
+            yield from walk(item, (*above, str(index)), seen=seen)
 
 
 def locate(key: str, files: list[Path]) -> str | None:
@@ -85,11 +101,15 @@ def _config_values(argv: list[str]) -> Iterator[tuple[int, str, str]]:
 
 
 def _checked(value: str) -> str:
-    if "\n" in value or value.lstrip().startswith("{"):
-        return value  # a configuration written on the command line itself
+    if _is_inline(value):
+        return value
     path = find_recipe(value)
     read_yaml(path)
     return str(path)
+
+
+def _is_inline(value: str) -> bool:
+    return "\n" in value or value.lstrip().startswith("{")
 
 
 def _significant(keys: list[str] | tuple[str, ...]) -> list[str]:

@@ -7,11 +7,12 @@ does not know, such as a class from elsewhere, is left to the real parser.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
 import yaml
 
-from lit_align.cli.configs import config_files, read_yaml, walk
+from lit_align.cli.configs import config_files, has_inline_config, read_yaml, walk
 from lit_align.cli.help import SCHEMA
 from lit_align.cli.suggestions import nearest
 from lit_align.errors import ConfigError
@@ -42,6 +43,8 @@ def precheck(command: str, argv: list[str]) -> None:
     checker = Checker(schema, command=command, given=given)
     for item in given:
         checker.check(item)
+    if not has_inline_config(argv) and not any(word.startswith("--print_config") for word in argv):
+        checker.check_missing({item.keys[0] for item in given})
 
 
 @final
@@ -68,6 +71,20 @@ class Checker:
         group = ".".join(item.keys) + "."
         if not any(option.startswith(group) for option in self._options):
             self._refuse(item, f"unknown {item.shown}", ".".join(item.keys), self._options)
+
+    def check_missing(self, given: set[str]) -> None:
+        """Refuses to go on without model and data; `given` are the first words of all that is given."""
+        missing = [f"--{option}" for option in ("model", "data") if option not in given]
+        if missing:
+            names = "\n".join(f"{option}: {', '.join(self._names(option[2:]))}" for option in missing)
+            how = "Give them, or a recipe: --config NAME (lit-align recipes lists them)."
+            see = f"See: lit-align {self._command} --help"
+            raise ConfigError(f"missing {' and '.join(missing)}\n{names}\n{how}\n{see}")
+
+    def _names(self, option: str) -> list[str]:
+        """The short names of the classes an option takes."""
+        known = self._classes[self._options[option]["class"]]["subclasses"]
+        return [path.rpartition(".")[2] for path in known]
 
     def _check(self, item: Given, length: int, expected: Any) -> None:
         """`item.keys[:length]` names something of type `expected`; checks the rest of the path, or the value."""
@@ -157,7 +174,7 @@ def _from_configs(argv: list[str]) -> Iterator[Given]:
 
 
 def _from_words(argv: list[str]) -> Iterator[Given]:
-    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+    for word, following in pairwise([*argv, "--"]):
         name, equals, value = word.partition("=")
         if not name.startswith("--") or name in _ELSEWHERE:
             continue

@@ -61,3 +61,8 @@ def test_a_key_is_located_in_the_file_that_wins_with_or_without_init_args(write)
     assert locate("model.beta", [first, second]) == f"{second}:4"
     assert locate("trainer.max_steps", [first, second]) == f"{first}:4"
     assert locate("data", [first, second]) is None
+
+
+def test_aliases_and_merge_keys_are_no_duplicates_and_end(write):
+    read_yaml(write("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: [*a, *a]\n"))
+    read_yaml(write("a: &a {b: *a}\n"))

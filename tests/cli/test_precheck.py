@@ -61,6 +61,7 @@ def refused(*argv: str, command: str = "fit") -> list[str]:
         ["--model.policy=my.Backbone", "--model.policy.anything=2"],
         ["--data.train+=x.jsonl", "--data.max_length=null", "--print_config", "--ckpt_path=last"],
         ["--model.policy.dict_kwargs.x=1", "--trainer.devices=[0,1]", "--trainer.precision=32"],
+        ["--config", "{trainer: {max_steps: 2}}"],
     ],
     ids=str,
 )
@@ -140,3 +141,14 @@ def test_a_configuration_error_is_answered_at_once(recipe, capsys):
     assert main(["fit", "--config", recipe, "--model.betta", "3"]) == 2
     assert time.monotonic() - start < 2
     assert capsys.readouterr().err.startswith("error: DPO has no option 'betta'")
+
+
+def test_without_model_and_data_there_is_nothing_to_do(tmp_path):
+    assert refused()[:3] == [
+        "missing --model and --data",
+        "--model: DPO, RPO, RewardRegression, SFT",
+        "--data: PreferenceData, RatingData, SFTData",
+    ]
+    assert refused("--model=DPO")[0] == "missing --data"
+    precheck("fit", ["--print_config"])
+    precheck("fit", ["--config", "{model: DPO, data: PreferenceData}"])
