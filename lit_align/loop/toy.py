@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from lit_align.files import write_jsonl
+from lit_align.loop.evaluation import proportion
 from lit_align.loop.parts import ROWS, Part
 from lit_align.loop.sampling import by_prompt, read_rows, sample
 from lit_align.loop.stage import Artifact, Stage, StageContext
-from lit_align.metrics import best_of_n_curve, proportion_confidence_interval, ranking_accuracy
+from lit_align.metrics import best_of_n_curve, ranking_accuracy
 from lit_align.synthesis.toy import (
     Task,
     build_tokenizer,
@@ -178,12 +179,6 @@ class ToyRewardEvaluate(Stage):
             "curve": list(curve.by_reward),
             "oracle": list(curve.oracle),
         }
-
-
-def proportion(name: str, verdicts: list[Any]) -> dict[str, Any]:
-    """A share with its 95 % interval and the number it is of."""
-    interval = proportion_confidence_interval(int(sum(verdicts)), num_trials=len(verdicts))
-    return {name: interval.mean, f"{name}_interval": [interval.low, interval.high], f"{name}_n": len(verdicts)}
 
 
 def _verdict(row: dict[str, Any]) -> dict[str, Any]:
