@@ -1,56 +1,17 @@
 """The weak-to-strong experiment in small: a weak teacher, a reward model, a student that passes its teacher, twice."""
 
-from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 from lit_align.loop.fit import Fit
 from lit_align.loop.gates import Champion, MetricGate
 from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.program import Program
+from lit_align.loop.quickstart_parts import REWARD_WEIGHTS, STRONG, WEAK, Base, Made
 from lit_align.loop.quickstart_report import write_quickstart_report
-from lit_align.loop.rounds import Rounds, Sampled, Training
+from lit_align.loop.rounds import POLICY, Rounds, Sampled, Training
 from lit_align.loop.runner import Runner
 from lit_align.loop.stage import Artifact
 from lit_align.loop.toy import MAX_NEW_TOKENS, ToyData, ToyEvaluate, ToyRatings, ToyRewardEvaluate, ToyVerify
-
-# As few labels as HelpSteer2's alignment runs use; complexity and verbosity describe the toy's prompts, not its answers.
-REWARD_WEIGHTS = {"helpfulness": 0.5, "correctness": 0.4, "coherence": 0.1}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """A base model of the toy: a Llama from scratch.
-
-    Attributes:
-        hidden_size: Its width.
-        num_layers: Its depth.
-        steps: Pretraining steps.
-        later_steps: Further steps, after which it is the stronger base of the second iteration.
-        lr: Peak learning rate.
-        batch_size: Rows a step.
-    """
-
-    hidden_size: int
-    num_layers: int
-    steps: int
-    later_steps: int = 0
-    lr: float = 3e-3
-    batch_size: int = 96
-
-    def architecture(self) -> dict[str, Any]:
-        """The fields of its Hugging Face configuration."""
-        return {
-            "model_type": "llama",
-            "vocab_size": 36,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": 8 * self.hidden_size // 3,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": 4,
-            "max_position_embeddings": 64,
-            "bos_token_id": 2,
-            "eos_token_id": 3,
-            "pad_token_id": 0,
-        }
 
 
 @final
@@ -82,8 +43,8 @@ class Quickstart(Program):
         self,
         *,
         seed: int = 0,
-        weak: Base = Base(hidden_size=48, num_layers=2, steps=400),
-        strong: Base = Base(hidden_size=96, num_layers=2, steps=400, later_steps=250),
+        weak: Base = WEAK,
+        strong: Base = STRONG,
         num_prompts: int = 1000,
         rounds: int = 2,
         num_samples: int = 6,
@@ -166,7 +127,7 @@ class Quickstart(Program):
         rows = {"data.init_args.train": self.prompts(corpus)}
         config["data"]["init_args"]["template"] = "raw"
         if start is not None:
-            return Fit(config=config, models={_POLICY: start}, rows=rows, seed=self.seed)
+            return Fit(config=config, models={POLICY: start}, rows=rows, seed=self.seed)
         policy["config"] = base.architecture()
         policy["seed"] = self.seed
         rows["model.init_args.policy.init_args.tokenizer"] = Part(artifact=self.made.data, file="tokenizer")
@@ -300,22 +261,3 @@ class Quickstart(Program):
     def _verify(self, runner: Runner, rows: Artifact, title: str, iteration: int) -> None:
         stage = ToyVerify(rows=rows_of(rows))
         self.made.data_checks[title, iteration] = runner.add(stage, title=f"verify {title}", iteration=iteration)
-
-
-_POLICY = "model.init_args.policy.init_args.pretrained"
-
-
-@dataclass(kw_only=True)
-class Made:
-    """What the stages will make, for the report: artifacts by their part in the experiment."""
-
-    data: Artifact = field(init=False)
-    weak_base: Artifact = field(init=False)
-    teacher: Artifact = field(init=False)
-    reward_fit: Artifact = field(init=False)
-    reward_evaluation: Artifact = field(init=False)
-    bases: dict[int, Artifact] = field(default_factory=dict)
-    reward_models: dict[int, Artifact] = field(default_factory=dict)
-    champions: dict[int, Artifact] = field(default_factory=dict)
-    rows: list[tuple[str, int | None, Artifact, Artifact]] = field(default_factory=list)
-    data_checks: dict[tuple[str, int], Artifact] = field(default_factory=dict)

@@ -11,6 +11,9 @@ from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import Generate, Pair, Score, Select
 from lit_align.loop.stage import Artifact
 
+POLICY = "model.init_args.policy.init_args.pretrained"
+"""The key of a config that names the weights a policy starts from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -32,7 +35,7 @@ class Training:
     data: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
 
-    def config(self, objective: str, data: str, *, network: str = "policy", **model: Any) -> dict[str, Any]:  # noqa: ANN401
+    def config(self, objective: str, data: str, *, network: str = "policy", **model: Any) -> dict[str, Any]:
         """The config of `lit-align fit`; `network` names the module's argument that takes the backbone."""
         optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": self.lr, "betas": [0.9, 0.98]}}
         schedule = {"shape": "cosine", "warmup_steps": 0.1, "final": 0.1}
@@ -100,7 +103,7 @@ class Rounds:
         """A policy fine-tuned on demonstrations."""
         stage = Fit(
             config=training.config("SFT", "SFTData"),
-            models={"model.init_args.policy.init_args.pretrained": base},
+            models={POLICY: base},
             rows={"data.init_args.train": rows},
             seed=self.seed,
         )
@@ -126,7 +129,7 @@ class Rounds:
         )
         stage = Fit(
             config=training.config(objective, "PreferenceData"),
-            models={"model.init_args.policy.init_args.pretrained": policy},
+            models={POLICY: policy},
             rows={"data.init_args.train": rows_of(pairs)},
             seed=self.seed,
         )

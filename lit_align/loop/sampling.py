@@ -142,8 +142,9 @@ class Pair(Stage):
         """Pairs and writes; every prompt without a pair is counted under its reason."""
         pairs: list[dict[str, Any]] = []
         dropped = {"no_finished_response": 0, "identical_responses": 0, "small_margin": 0}
-        number = 0
-        for number, group in enumerate(by_prompt(self.rows.path), start=1):
+        groups = list(by_prompt(self.rows.path))
+        number = len(groups)
+        for group in groups:
             usable = [r for r in group if r.get("finish_reason", "stop") == "stop" and r["response"].strip()]
             if len(usable) < 2:
                 dropped["no_finished_response"] += 1
@@ -166,7 +167,7 @@ class Pair(Stage):
         return {"read": number, "kept": len(pairs), "dropped": dropped, "mean_margin": margin, "chosen_longer": longer}
 
 
-def sample(model: Artifact, prompts: Part, output: Path, **sampling: Any) -> dict[str, Any]:  # noqa: ANN401
+def sample(model: Artifact, prompts: Part, output: Path, **sampling: Any) -> dict[str, Any]:
     """Answers the prompts of a file, one row a sample, and returns the counts."""
     from lit_align.data.sources import read_rows as read_prompts
     from lit_align.generation.rows import generate_rows
