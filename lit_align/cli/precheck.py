@@ -181,6 +181,8 @@ def _from_words(argv: list[str]) -> Iterator[Given]:
         if not equals:
             value = None if following.startswith("--") else following
         keys = _path(name.removeprefix("--").removesuffix("+"))
+        if not keys:
+            continue
         yield Given(keys=keys, value=None if value is None else _node(value), shown=f"option {name!r}", place=None)
 
 
