@@ -62,7 +62,8 @@ def run(
     if dry_run:
         print(runner.describe())
         return 0
-    return runner.run(finish=lambda: loaded.program.finish(runner))
+    program = loaded.program
+    return runner.run(finish=lambda: program.finish(runner), stopped=lambda: program.stopped(runner))
 
 
 def _observer(tracking_uri: str | None) -> "Observer | None":

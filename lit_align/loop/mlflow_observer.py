@@ -13,7 +13,7 @@ from lit_align.loop.mlflow_stage import log_stage
 from lit_align.loop.mlflow_tree import RunTree
 from lit_align.loop.observer import Observer, RunStatus
 from lit_align.loop.plan import Node
-from lit_align.tracking.connection import EXPERIMENT, store_at
+from lit_align.tracking.connection import EXPERIMENT, store_at, ui_command
 from lit_align.tracking.metrics_file import Point
 from lit_align.tracking.run_file import RUN_ID_VARIABLE, UNSENT_FILE
 from lit_align.tracking.runs import Run
@@ -48,6 +48,10 @@ class MLflowObserver(Observer):
         self._experiment_name = experiment_name
         store_at(Path(), tracking_uri=tracking_uri)
         self._running: _Running | None = None
+
+    def view(self, workdir: Path) -> str | None:
+        """The command that opens MLflow's pages for the loop's store, or the address of its server."""
+        return ui_command(store_at(workdir, tracking_uri=self._tracking_uri).uri)
 
     def on_run_start(self, *, name: str, workdir: Path, nodes: Sequence[Node], resumed: bool) -> None:
         """Begins, or continues, the loop's run."""

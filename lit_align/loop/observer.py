@@ -13,11 +13,15 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 class Observer:
     """Told about a run as it goes; every method does nothing here, and a subclass overrides what it needs.
 
-    All methods are called in the driver's thread, in this order: `on_run_start`; for every stage that is reached either
-    `on_stage_start` and then `on_stage_end` or `on_stage_failed`, or a single `on_stage_end(cached=True)`;
+    The `on_` methods are called in the driver's thread, in this order: `on_run_start`; for every stage that is reached
+    either `on_stage_start` and then `on_stage_end` or `on_stage_failed`, or a single `on_stage_end(cached=True)`;
     `on_run_end`, whatever happened. Stages may overlap. A dry run calls nothing. A method must not raise for a tracker
     that is down: manifests are the truth, tracking is a copy.
     """
+
+    def view(self, workdir: Path) -> str | None:
+        """What a user types or opens to see the run; None where nothing is tracked."""
+        return None
 
     def on_run_start(self, *, name: str, workdir: Path, nodes: Sequence[Node], resumed: bool) -> None:
         """The run holds its workdir's lock. `resumed`: some stage is already built or was begun by an earlier run."""

@@ -23,3 +23,6 @@ class Program(ABC):
     def finish(self, runner: Runner) -> int | None:
         """Called when all stages are built: writes results and report; returns an exit code, None for 0."""
         return None
+
+    def stopped(self, runner: Runner) -> None:  # noqa: B027 - a hook that may stay empty
+        """Called when a gate stopped the loop, before its error is raised: may report what there is."""

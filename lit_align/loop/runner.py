@@ -15,6 +15,7 @@ from lit_align.files import atomic_write
 from lit_align.loop.display import Display, make_display, seconds
 from lit_align.loop.execution import Execution, Executors, Options, stage_environment
 from lit_align.loop.executor import LAUNCHER, PRELOAD, CommandExecutor, Events, WarmExecutor, launcher_words
+from lit_align.loop.gates import GateError
 from lit_align.loop.inputs import HashCache, external
 from lit_align.loop.lock import lock_workdir
 from lit_align.loop.manifest import provenance
@@ -68,7 +69,7 @@ class Runner:
         launcher_words(launcher)
         self._launcher = launcher
         self._recipe = recipe
-        self._observer = observer or Observer()
+        self.observer = observer or Observer()
         self._preload = tuple(preload)
         self._verify = verify
         self._verbose = verbose
@@ -112,11 +113,13 @@ class Runner:
         """The plan, a line a stage: cached or to run, and why. Nothing is run or written."""
         return describe_plan(self._nodes, store=self.store, full=self._verify)
 
-    def run(self, *, finish: Callable[[], int | None] = lambda: None) -> int:
+    def run(
+        self, *, finish: Callable[[], int | None] = lambda: None, stopped: Callable[[], None] = lambda: None
+    ) -> int:
         """Builds what is not built, then calls `finish` and returns its exit code (None counts as 0).
 
         Raises:
-            LitAlignError: A stage failed, with that stage's exit code; or a gate stopped the run (`GateError`).
+            LitAlignError: A stage failed, with that stage's exit code; or a gate stopped the run (`GateError`, after `stopped`).
             Interrupted: By Ctrl-C or SIGTERM; the same call continues.
         """
         status: RunStatus = "FAILED"
@@ -125,16 +128,19 @@ class Runner:
                 with atomic_write(self.workdir / RECIPE) as file:
                     file.write(self._recipe)
             resumed = any(self.store.status(node.artifact).state != "absent" for node in self._nodes)
-            self._observer.on_run_start(name=self.name, workdir=self.workdir, nodes=self.nodes, resumed=resumed)
+            self.observer.on_run_start(name=self.name, workdir=self.workdir, nodes=self.nodes, resumed=resumed)
             try:
                 self._build(lock)
                 code = finish() or 0
                 status = "FAILED" if code else "FINISHED"
+            except GateError:
+                stopped()
+                raise
             except (KeyboardInterrupt, Interrupted):
                 status = "KILLED"
                 raise
             finally:
-                self._observer.on_run_end(status=status)
+                self.observer.on_run_end(status=status)
         return code
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:
@@ -176,7 +182,7 @@ class Runner:
             self._nodes,
             store=self.store,
             executors=executors,
-            observer=self._observer,
+            observer=self.observer,
             display=display,
             options=options,
         )

@@ -8,7 +8,8 @@ from dummy_stages import Numbers
 from lit_align.commands.report import report
 from lit_align.errors import ConfigError
 from lit_align.loop import GateError
-from lit_align.loop.report_store import origins, training, unfinished, verdicts
+from lit_align.loop.collect import origins, training, verdicts
+from lit_align.loop.report_store import in_order, unfinished
 from lit_align.loop.store import Store
 from lit_align.loop.training_curves import thin, training_plots
 from lit_align.tracking.metrics_file import encode
@@ -31,13 +32,13 @@ def test_lineage_follows_gates_to_what_they_let_through(make_runner):
     program = Numbers(num_chains=1)
     program.build(runner)
     runner.run()
-    store = Store(runner.workdir)
-    found = {origin.title: origin for origin in origins(store)}
+    built = in_order(Store(runner.workdir))
+    found = {origin.title: origin for origin in origins(built)}
     assert found["last"].parents == {"parts.0": found["join"].fingerprint}
-    assert [(gate.title, gate.passed) for gate in verdicts(store)] == [("gate", True)]
-    assert verdicts(store)[0].required == "accuracy at least 0.5"
+    assert [(gate.title, gate.passed) for gate in verdicts(built)] == [("gate", True)]
+    assert verdicts(built)[0].required == "accuracy at least 0.5"
     assert not unfinished(runner.workdir).is_complete
-    assert training(store) == ()
+    assert training(built) == ()
 
 
 def test_a_fit_is_reported_by_its_curves(tmp_path: Path, capsys):
