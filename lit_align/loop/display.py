@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lit_align.loop.manifest import LOG, PROGRESS, lookup
 from lit_align.loop.plan import Node
+from lit_align.loop.report_text import visible
 
 _LINE_EVERY_SECONDS = 30.0
 _TELL_IMPORTS_SECONDS = 1.0
@@ -97,7 +98,7 @@ class Display(ABC):
     def _print_log(self, running: _Running) -> None:
         text, running.log_offset = _complete_lines(_log(running), running.log_offset)
         for line in text.splitlines():
-            self.print(f"[{running.node.label}] {line}")
+            self.print(f"[{running.node.label}] {visible(line)}")
 
     def _elapsed(self, running: _Running, now: float) -> str:
         return f"{self._place(running.node)} {seconds(now - running.begun)}"
@@ -119,7 +120,7 @@ class LineDisplay(Display):
         for running in self._running.values():
             if now - running.told >= _LINE_EVERY_SECONDS:
                 running.told = now
-                self.print(f"{self._elapsed(running, now)} {_how_far(running, now)}".rstrip())
+                self.print(f"{self._elapsed(running, now)}  {_how_far(running, now)}".rstrip())
 
 
 @final
@@ -147,8 +148,8 @@ class LiveDisplay(Display):
         now = time.monotonic()
         lines = []
         for running in self._running.values():
-            text = Text(f"{self._elapsed(running, now)} ", no_wrap=True, overflow="ellipsis")
-            lines.append(text.append(_how_far(running, now) or last_line(_log(running)), style="dim"))
+            text = Text(f"{self._elapsed(running, now)}  ", no_wrap=True, overflow="ellipsis")
+            lines.append(text.append(_how_far(running, now), style="dim"))
         self._live.update(Group(*lines))
 
 
@@ -175,7 +176,7 @@ def seconds(value: float) -> str:
 def tail(log: Path, *, lines: int) -> list[str]:
     """The last lines of a log."""
     try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        return [visible(line) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]]
     except FileNotFoundError:
         return []
 
@@ -188,7 +189,7 @@ def last_line(log: Path) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return visible(next((line.strip() for line in reversed(text.splitlines()) if line.strip()), ""))
 
 
 def _headline(results: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -201,10 +202,11 @@ def _headline(results: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def _how_far(running: _Running, now: float) -> str:
+    """What the stage reported with `context.progress`, else the last line of its log."""
     try:
         done, total = json.loads((running.folder / PROGRESS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ""
+        return last_line(_log(running))
     if not total:
         return f"{done}"
     left = (now - running.begun) * (total - done) / done if done else None

@@ -183,7 +183,7 @@ class Execution:
             return
         folder = building_folder(node.artifact)
         error = stage_error(node, returncode=event.returncode, folder=folder)
-        self._display.ended(node, "failed after")
+        self._display.ended(node, "interrupted after" if isinstance(error, Interrupted) else "failed after")
         if type(error) is LitAlignError:  # the cause is only in the log
             for line in tail(folder / LOG, lines=_LOG_LINES):
                 self._display.print(f"[{node.label}] {line}")

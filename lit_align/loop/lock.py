@@ -11,7 +11,7 @@ from pathlib import Path
 from lit_align.errors import ConfigError
 
 LOCK = "lock"
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0  # where the system does not kill it, the warm parent first ends its imports
 
 
 @contextmanager

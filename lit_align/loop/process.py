@@ -11,14 +11,14 @@ _PR_SET_PDEATHSIG = 1
 _LOOK_EVERY_SECONDS = 1.0
 
 
-def die_with_parent(parent: int) -> None:
-    """Kills this process as soon as its parent process `parent` ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the call
-            os.kill(os.getpid(), signal.SIGKILL)
-    else:
-        end_with(parent)
+def die_with_parent(parent: int) -> bool:
+    """Has this process killed as soon as its parent process `parent` ends, however that ends; false where it cannot."""
+    if sys.platform != "linux":
+        return False
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call
+        os.kill(os.getpid(), signal.SIGKILL)
+    return True
 
 
 def end_with(pid: int) -> None:

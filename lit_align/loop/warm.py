@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, final
 
-from lit_align.loop.process import die_with_parent
+from lit_align.loop.process import die_with_parent, end_with
 from lit_align.loop.worker import run_spec
 
 
@@ -35,6 +35,7 @@ def main(modules: Sequence[str]) -> int:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    die_with_parent(os.getppid())  # the end of input is not seen before all is imported
     begun = time.monotonic()
     if (failure := _preload(modules)) is not None:
         print(json.dumps({"failed": failure}), file=answers)
@@ -152,7 +153,8 @@ def _child(request: dict[str, Any], parent: int) -> int:
     os.close(nothing)
     os.environ.clear()
     os.environ.update(request["environment"])
-    die_with_parent(parent)
+    if not die_with_parent(parent):
+        end_with(parent)
     code = run_spec(Path(request["spec"]), packages=request["packages"])
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:

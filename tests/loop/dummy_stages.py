@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from lit_align.errors import DataError
-from lit_align.loop import Artifact, Program, Runner, Stage, StageContext
+from lit_align.loop import Artifact, MetricGate, Observer, Program, Runner, Stage, StageContext
 
 
 @final
@@ -150,8 +150,6 @@ class Numbers(Program):
         self.broken = broken
 
     def build(self, runner: Runner) -> None:
-        from lit_align.loop import MetricGate
-
         tails = []
         for chain in range(self.num_chains):
             head = Count(num_lines=8, seed=10 * chain, pause=self.pause)
@@ -187,3 +185,26 @@ class Train(Stage):
         (large @ large).sum().backward()
         late = sorted(name for name in set(sys.modules) - before if not name.startswith("lightning.pytorch.demos"))
         return {"steps": trainer.global_step, "threads": torch.get_num_threads(), "late": late}
+
+
+class Recorder(Observer):
+    """Writes down what it is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_run_start(self, *, name, workdir, nodes, resumed):
+        self.calls.append(("run", name, len(nodes), resumed))
+
+    def on_stage_start(self, node):
+        self.calls.append(("start", node.label))
+        return {"LIT_ALIGN_PARENT_RUN_ID": f"run of {node.title}"}
+
+    def on_stage_end(self, node, manifest, *, cached):
+        self.calls.append(("end", node.label, manifest["results"], cached))
+
+    def on_stage_failed(self, node, error):
+        self.calls.append(("failed", node.label, type(error).__name__))
+
+    def on_run_end(self, *, status):
+        self.calls.append(("over", status))

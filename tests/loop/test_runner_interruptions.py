@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lit_align.loop.lock import lock_workdir
+
 DRIVER = Path(__file__).with_name("drive.py")
 
 
@@ -97,6 +99,22 @@ def test_an_interrupted_driver_says_how_to_continue_and_leaves_no_process(tmp_pa
     assert "Interrupted: interrupted\nThe same command continues where it stopped." in stderr
     assert start(workdir, pause=0, stdout=subprocess.DEVNULL).wait(timeout=60) == 0
     assert outcome(workdir) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the parent ends after its imports")
+def test_the_lock_is_free_at_once_when_a_driver_is_killed_during_the_imports(tmp_path):
+    (tmp_path / "slow_module.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    code = "from dummy_stages import Count\nfrom lit_align.loop import Runner\n"
+    code += f"runner = Runner({str(tmp_path / 'run')!r}, preload=('slow_module',))\n"
+    code += "runner.add(Count(num_lines=1), title='count')\nrunner.run()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DRIVER.parent), str(tmp_path)])}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL)
+    log = tmp_path / "run" / "preload.log"
+    assert wait_until(lambda: log.exists() and "importing" in log.read_text())
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    with lock_workdir(tmp_path / "run", patience=5.0):
+        pass
 
 
 def test_a_launched_stage_ends_with_its_driver(tmp_path):
