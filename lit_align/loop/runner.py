@@ -119,7 +119,7 @@ class Runner:
         """Builds what is not built, then calls `finish` and returns its exit code (None counts as 0).
 
         Raises:
-            LitAlignError: A stage failed, with that stage's exit code; or a gate stopped the run (`GateError`, after `stopped`).
+            LitAlignError: A stage failed, with its exit code; or a gate stopped the run (`GateError`, after `stopped`).
             Interrupted: By Ctrl-C or SIGTERM; the same call continues.
         """
         status: RunStatus = "FAILED"
