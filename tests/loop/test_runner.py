@@ -207,3 +207,18 @@ def test_a_gate_stops_the_run(make_runner):
     assert (type(raised.value).__name__, raised.value.exit_code) == ("GateError", 7)
     assert "gate: accuracy is 0.5, must be at least 0.9" in str(raised.value)
     assert not (runner.workdir / "results.json").exists()
+
+
+def test_a_run_killed_before_the_last_rename_needs_only_that(make_runner):
+    runner = make_runner()
+    one, *_ = add_three(runner)
+    runner.run()
+    inode = (one.path / "out.txt").stat().st_ino
+    os.rename(one.path, f"{one.path}.tmp")
+    recorder = Recorder()
+    again = make_runner(observer=recorder)
+    add_three(again)
+    assert again.describe().splitlines()[0].endswith("cached")
+    again.run()
+    assert (one.path / "out.txt").stat().st_ino == inode
+    assert ("end", "one", {"length": 1, "share": 0.5}, True) in recorder.calls
