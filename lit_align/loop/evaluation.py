@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, cast, final
 
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json, write_jsonl
@@ -204,7 +204,7 @@ def _read_pairs(
 
     pairs, trees = [], []
     every, accounting = read_typed_rows(rows.path, "preference")
-    for pair in every:
+    for pair in cast("list[Preference]", every):
         responses = (pair.chosen, pair.rejected)
         answers = Answers(raw={}, prompt=pair.prompt, responses=responses, columns=(), place=pair.place)
         try:

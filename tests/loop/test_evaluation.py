@@ -1,5 +1,6 @@
-"""What is measured on held-out rows: rewards of responses, and accuracy on preferences of reward models and policies."""
+"""What is measured on held-out rows: rewards of responses, accuracy of reward models and policies on preferences."""
 
+import itertools
 import json
 import math
 from types import SimpleNamespace
@@ -111,7 +112,7 @@ def test_a_reward_model_is_compared_with_the_choices_of_people(models, context, 
     tasks = sample_tasks(12, seed=0)
     pairs = [
         {"prompt": a.prompt, "chosen": a.answer, "rejected": b.answer}
-        for a, b in zip(tasks, tasks[1:], strict=False)
+        for a, b in itertools.pairwise(tasks)
         if a.answer != b.answer
     ]
     tied = {"prompt": "x", "chosen": "1", "rejected": "2", "chosen_reward": 1.0, "rejected_reward": 1.0}
