@@ -20,6 +20,7 @@ import lit_align.modules.preference
 import lit_align.modules.reward
 import lit_align.modules.sft  # noqa: F401 - with the two above: short names resolve for imported classes only
 from lit_align.cli.parsing import parse_error
+from lit_align.cli.track_data import TrackData
 from lit_align.data.modules import AlignmentData
 from lit_align.errors import ConfigError, Interrupted
 from lit_align.modules.base import AlignmentModule
@@ -66,12 +67,12 @@ class AlignmentCLI(LightningCLI):
         parser.add_argument("--save_model", type=str, choices=["last", "best", "none"], default="last", help=_SAVE_HELP)
         parser.add_argument("--save_every_minutes", type=float, default=10.0, help="Minutes between checkpoints.")
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A Trainer that always writes metrics.jsonl, saves atomically and stops cleanly."""
         given = dict(self._get(self.config_init, "trainer"))
         root = Path(given["default_root_dir"] or _new_folder(type(self.model).__name__.lower()))
         self._refuse_to_overwrite(root)
-        callbacks = list(given["callbacks"] or [])
+        callbacks = [*(given["callbacks"] or []), TrackData()]
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(root, given)
         plugins = given["plugins"] or []
@@ -101,7 +102,7 @@ class AlignmentCLI(LightningCLI):
             callbacks.append(SaveModel(root / "model", checkpoint=last, best=choice == "best"))
         return callbacks
 
-    def _loggers(self, root: Path, given: Any) -> list[Any]:  # noqa: ANN401 - what the Trainer takes
+    def _loggers(self, root: Path, given: Any) -> list[Any]:
         loggers: list[Any] = [JsonlLogger(root)]
         if given is None or given is True:
             uri = self._get(self.config_init, "tracking_uri")
