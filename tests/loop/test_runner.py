@@ -62,13 +62,14 @@ def test_only_what_a_change_reaches_is_built(make_runner, capsys):
 
 
 def test_a_description_writes_nothing(make_runner, tmp_path):
-    runner = make_runner(tmp_path / "nowhere", observer=Recorder())
+    recorder = Recorder()
+    runner = make_runner(tmp_path / "nowhere", observer=recorder)
     (tmp_path / "input.txt").write_text("x")
     runner.external(tmp_path / "input.txt")
     add_three(runner)
     assert runner.describe().count("will run: new") == 3
     assert not (tmp_path / "nowhere").exists()
-    assert runner._observer.calls == []
+    assert recorder.calls == []
 
 
 def test_a_damaged_artifact_is_built_again_and_said_so(make_runner, capsys):
