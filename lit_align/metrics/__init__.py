@@ -12,7 +12,7 @@ from lit_align.metrics.uncertainty import (
     paired_bootstrap,
     proportion_confidence_interval,
 )
-from lit_align.metrics.weak_to_strong import PerformanceGap, performance_gap_recovered
+from lit_align.metrics.weak_to_strong import PerformanceGap, performance_gap_interval, performance_gap_recovered
 
 if TYPE_CHECKING:
     from lit_align.metrics.attributes import AttributeErrors, attribute_errors
@@ -32,6 +32,7 @@ __all__ = [
     "mean_confidence_interval",
     "paired_bootstrap",
     "pairwise_accuracy",
+    "performance_gap_interval",
     "performance_gap_recovered",
     "proportion_confidence_interval",
     "ranking_accuracy",
