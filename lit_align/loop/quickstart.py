@@ -85,6 +85,10 @@ class Quickstart(Program):
         """Writes the table, results.json, the report and the timings."""
         return write_quickstart_report(self, runner)
 
+    def stopped(self, runner: Runner) -> None:
+        """Writes what there was when a gate stopped the loop."""
+        write_quickstart_report(self, runner)
+
     def prompts(self, name: str) -> Part:
         """A set of prompts."""
         return Part(artifact=self.made.data, file=f"{name}.jsonl")
@@ -189,7 +193,7 @@ class Quickstart(Program):
         rated = ToyRatings(
             samples=tuple(rows_of(sample) for sample in samples), shuffled=self.break_reward_model, seed=self.seed
         )
-        ratings = runner.add(rated, title="ratings", iteration=1)
+        made.ratings = runner.add(rated, title="ratings", iteration=1)
         model = {"lm_weight": 0.5, "logprob_features": True, "inner_size": 32, "weights": REWARD_WEIGHTS}
         config = self.reward.config("RewardRegression", "RatingData", network="backbone", **model)
         config["data"]["init_args"]["validation_fraction"] = 0.1
@@ -197,7 +201,7 @@ class Quickstart(Program):
         fit = Fit(
             config=config,
             models={key: made.bases[1]},
-            rows={"data.init_args.train": rows_of(ratings)},
+            rows={"data.init_args.train": rows_of(made.ratings)},
             seed=self.seed,
         )
         trained = runner.add(fit, title="reward model", iteration=1)

@@ -56,6 +56,7 @@ class Made:
     data: Artifact = field(init=False)
     weak_base: Artifact = field(init=False)
     teacher: Artifact = field(init=False)
+    ratings: Artifact = field(init=False)
     reward_fit: Artifact = field(init=False)
     reward_evaluation: Artifact = field(init=False)
     bases: dict[int, Artifact] = field(default_factory=dict)

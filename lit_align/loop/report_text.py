@@ -26,15 +26,17 @@ def escape(text: object) -> str:
 
 
 def number(value: float, *, percent: bool) -> str:
-    """A value without unit.
+    """A value without unit; an integer is a count.
 
-    >>> number(0.8127, percent=True), number(0.5, percent=False), number(250.0, percent=False)
-    ('81.3', '0.500', '250')
+    >>> number(0.8127, percent=True), number(0.5, percent=False), number(1500, percent=False)
+    ('81.3', '0.500', '1,500')
     """
     if not math.isfinite(value):
-        return "not measured" if math.isnan(value) else str(value)
+        return "undefined" if math.isnan(value) else str(value)
     if percent:
         return "100" if value == 1 else f"{100 * value:.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0 or abs(value) >= 1e5:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:.0f}"

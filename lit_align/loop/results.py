@@ -10,7 +10,7 @@ class Metric:
     """A measured value.
 
     Args:
-        value: The value; NaN where it could not be measured.
+        value: The value; NaN where it is undefined, such as a share of nothing.
         low: Lower end of its 95 % interval.
         high: Upper end.
         n: The number of rows it was measured on.

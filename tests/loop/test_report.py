@@ -77,7 +77,7 @@ def test_the_page_requests_nothing_and_runs_nothing(page: Page) -> None:
 
 def test_secrets_and_missing_values_are_handled(page: Page) -> None:
     assert "canary" not in page.text
-    assert "not measured" in page.text
+    assert "undefined" in page.text
     assert "The run is not finished" in page.text
 
 
