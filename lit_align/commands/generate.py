@@ -63,8 +63,12 @@ def generate(
     if counts.dropped:
         print(counts.summary(), file=sys.stderr)
 
+    # The checks above need no torch, and answer at once.
+    from transformers.utils.logging import disable_progress_bar
+
     from lit_align.generation.rows import generate_rows
 
+    disable_progress_bar()
     result = generate_rows(
         [row if system is None else _with_system(row, system) for row in rows],  # pyright: ignore[reportArgumentType] - of kind prompt
         model=model,

@@ -35,7 +35,6 @@ class Step:
     stopped: Bool[ndarray, " live"]
 
 
-@torch.inference_mode()
 def decode(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -56,7 +55,8 @@ def decode(
     sequences = rows.sequences.cpu().numpy()
     live = np.ones(len(sequences), dtype=bool)
     for step in range(max_new_tokens):
-        next_ids = pick(logits, rows.sequences, step)
+        with torch.inference_mode():  # never across the `yield`, where it would leak into the caller
+            next_ids = pick(logits, rows.sequences, step)
         ids = next_ids.cpu().numpy()  # the only transfer of a step, where the host waits for the device
         stopped = np.isin(ids, stop_ids)
         yield Step(sequences=sequences[live], ids=ids[live], stopped=stopped[live])
@@ -107,6 +107,7 @@ class _Rows:
             self.keep(torch.arange(len(self.sequences), device=self.sequences.device).repeat_interleave(times))
             self.sequences = torch.arange(len(self.sequences), device=self.sequences.device)
 
+    @torch.inference_mode()
     def keep(self, rows: Int[Tensor, " kept"]) -> None:
         """Leaves these rows only, in this order; a row may come several times."""
         # Unlike `batch_select_indices`, this is known to all kinds of cache layers, and copies whole rows at once.
@@ -114,6 +115,7 @@ class _Rows:
         self.sequences, self._positions = self.sequences[rows], self._positions[rows]
         self._mask = None if self._mask is None else self._mask[rows]
 
+    @torch.inference_mode()
     def _forward(self, ids: Int[Tensor, "row new"]) -> Float[Tensor, "row vocab"]:
         optional: dict[str, Any] = {"position_ids": self._positions, "logits_to_keep": 1}
         options = {name: value for name, value in optional.items() if name in self._takes}

@@ -41,7 +41,7 @@ def row_ids(prompts: Sequence[PromptOnly]) -> list[str]:
     >>> from lit_align.data.rows import Message
     >>> row = PromptOnly(prompt=(Message(role="user", content="Hi"),), fields={}, place="prompts.jsonl:1")
     >>> row_ids([row, row])
-    ['6d87b68e11ae1bca8fd4', '6d87b68e11ae1bca8fd4-1']
+    ['557f6d9586f57ae72d24', '557f6d9586f57ae72d24-1']
     """
     seen: Counter[str] = Counter()
     ids = []
