@@ -72,9 +72,10 @@ class AlignmentCLI(LightningCLI):
         given = dict(self._get(self.config_init, "trainer"))
         root = Path(given["default_root_dir"] or _new_folder(type(self.model).__name__.lower()))
         self._refuse_to_overwrite(root)
-        callbacks = [*(given["callbacks"] or []), TrackData()]
+        callbacks = list(given["callbacks"] or [])
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(root, given)
+        callbacks.append(TrackData(root / "model"))
         plugins = given["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins) and "model_parallel" not in str(
