@@ -21,11 +21,12 @@ ARTIFACTS = "mlartifacts"
 EXPERIMENT = "lit-align"
 
 _SQLITE = "sqlite:///"
-# MLflow would wait 120 s a request and repeat it 7 times; callers here repeat by themselves. A user's values win.
+# A user's own values win. MLflow would wait 120 s a request and repeat it 7 times; callers here repeat by themselves.
 _ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a stage, into the output of the loop
 }
 _background_threads: set[int] = set()
 

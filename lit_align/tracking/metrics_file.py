@@ -14,6 +14,9 @@ METRICS_FILE = "metrics.jsonl"
 Point = tuple[str, int, int | float]
 """A metric's name, step and value."""
 
+Timed = tuple[Point, int]
+"""A point and the time at which it was logged, in milliseconds since 1970."""
+
 # JSON has no such numbers; these strings are protobuf's spelling of them, and `float()` reads them.
 _SPELLING = {math.inf: "Infinity", -math.inf: "-Infinity"}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
-from lit_align.tracking.metrics_file import Point
+from lit_align.tracking.metrics_file import Point, Timed
 from lit_align.tracking.secrets import redact, redact_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _T = TypeVar("_T")
 _PARAM_LENGTH = 500
 _NAME_LENGTH = 250
 _TAG_LENGTH = 5000
-_METRICS_A_BATCH = 1000
+# A slow server takes seconds for a thousand, and a request that times out is sent again.
+METRICS_A_REQUEST = 250
 _PARAMS_A_BATCH = 100
 
 
@@ -62,13 +63,20 @@ class Run:
         self.set_tags({f"{CHANGED_TAG}{name}": value for name, value in changed.items()})
 
     def log_metrics(self, points: Iterable[Point]) -> None:
-        """Logs metrics; points that a continued run already holds are left out. MLflow keeps infinity as 1.8e308."""
+        """Logs metrics as of now; see `log_timed`."""
+        now = int(time.time() * 1000)
+        self.log_timed((point, now) for point in points)
+
+    def log_timed(self, points: Iterable[Timed]) -> None:
+        """Logs metrics; points that a continued run already holds are left out. MLflow keeps infinity as 1.8e308.
+
+        Sending a point again with its time, after an answer that did not come, does not store it twice.
+        """
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        named = ((entity_name(name), step, value) for name, step, value in points)
-        new = [Metric(p[0], p[2], now, p[1]) for p in named if _comparable(p) not in self.known_points]
-        for batch in _batches(new, _METRICS_A_BATCH):
+        named = (((entity_name(name), step, value), at) for (name, step, value), at in points)
+        new = [Metric(p[0], p[2], at, p[1]) for p, at in named if _comparable(p) not in self.known_points]
+        for batch in _batches(new, METRICS_A_REQUEST):
             self.client.log_batch(self.run_id, metrics=batch)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:

@@ -45,7 +45,7 @@ class Voice:
             message = "\n".join(pending) or f"MLflow at {self._uri} does not answer: {first_line(error)}"
             raise ServiceError(message) from error
         for message in pending:
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(message, stacklevel=3)
 
     def _say(self, message: str, *, key: str) -> None:
         if key not in self._said:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import final
 
 from lit_align.tracking.connection import quiet_thread
-from lit_align.tracking.metrics_file import Point, encode
-from lit_align.tracking.runs import Run
+from lit_align.tracking.metrics_file import Point, Timed, encode
+from lit_align.tracking.runs import METRICS_A_REQUEST, Run
 
 Operation = Callable[[Run], None]
-_Item = Operation | list[Point]
+_Item = Operation | list[Timed]
 
 # Metrics wait this long for company: one request a second instead of one a step.
 _GATHER_SECONDS = 1.0
@@ -21,7 +21,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _CLOSING_PAUSE_SECONDS = 1.0
 # About 100 MB; beyond it the oldest metrics go to the file of unsent ones.
 _MOST_POINTS = 500_000
-_MOST_POINTS_A_REQUEST = 1000
 
 
 @final
@@ -71,8 +70,9 @@ class Writer:
 
     def log_metrics(self, points: Sequence[Point]) -> None:
         """Queues metrics; returns at once."""
+        now = int(time.time() * 1000)
         with self._changed:
-            self._queue.append(list(points))
+            self._queue.append([(point, now) for point in points])
             self._num_points += len(points)
             if self._num_points > _MOST_POINTS:
                 self._spill(until=_MOST_POINTS // 2)
@@ -140,8 +140,8 @@ class Writer:
             size = 0
             while self._queue and not self._abandoned:
                 item = self._queue[0]
-                size += len(item) if isinstance(item, list) else _MOST_POINTS_A_REQUEST
-                if self._in_flight and size > _MOST_POINTS_A_REQUEST:
+                size += len(item) if isinstance(item, list) else METRICS_A_REQUEST
+                if self._in_flight and size > METRICS_A_REQUEST:
                     break
                 self._in_flight.append(self._queue.popleft())
             return list(self._in_flight)
@@ -151,7 +151,7 @@ class Writer:
             for operation in items:
                 if callable(operation):
                     operation(run)
-            run.log_metrics([point for item in items if isinstance(item, list) for point in item])
+            run.log_timed([point for item in items if isinstance(item, list) for point in item])
         except Exception as error:  # what may pass is raised again
             if may_pass(error):
                 raise
@@ -185,7 +185,7 @@ class Writer:
 
     def _spill(self, *, until: int) -> None:
         """Moves the oldest metrics to the file of unsent ones until no more than `until` are left."""
-        spilled: list[list[Point]] = []
+        spilled: list[_Item] = []
         kept: deque[_Item] = deque()
         for item in self._queue:
             if isinstance(item, list) and self._num_points > until:
@@ -197,7 +197,9 @@ class Writer:
         self._keep_unsent(spilled)
 
     def _keep_unsent(self, items: Sequence[_Item]) -> None:
-        lines = [encode(at, {name: value}) for item in items if isinstance(item, list) for name, at, value in item]
+        lines = [
+            encode(step, {name: value}) for item in items if isinstance(item, list) for (name, step, value), _ in item
+        ]
         if lines:
             self._num_unsent += len(lines)
             self._unsent.parent.mkdir(parents=True, exist_ok=True)

@@ -126,3 +126,21 @@ def test_logging_takes_microseconds_while_the_store_hangs(tmp_path: Path) -> Non
         writer.log_metrics([("loss", step, 0.0)])
     assert time.perf_counter() - start < 0.5
     hanging.set()
+
+
+def test_a_request_whose_answer_was_lost_does_not_store_points_twice(tmp_path: Path) -> None:
+    store, troubles = Store(), []
+    requests: list[list[tuple[str, int]]] = []
+
+    def log_batch(run_id: str, metrics: list[Any]) -> None:
+        requests.append([(metric.key, metric.timestamp) for metric in metrics])
+        if len(requests) == 1:
+            raise MlflowException("read timed out")
+
+    store.log_batch = log_batch  # type: ignore[method-assign]
+    writer = make(store, tmp_path, troubles)
+    writer.log_metrics([("loss", 0, 1.0)])
+    writer.flush(5.0)
+    writer.close(timeout=5.0)
+    assert len(requests) == 2
+    assert requests[0] == requests[1]  # MLflow stores equal points, times included, once
