@@ -148,7 +148,7 @@ class DPO(PreferenceModule):
         sft_weight: float = 0.0,
         sft_reduction: SFTReduction = "sum",
         cache_dir: str | None = None,
-        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=5e-7, betas=(0.9, 0.95), weight_decay=0.1),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=5e-7, weight_decay=0.1),
         schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
@@ -192,7 +192,7 @@ class RPO(PreferenceModule):
         sft_weight: float = 0.0,
         sft_reduction: SFTReduction = "sum",
         cache_dir: str | None = None,
-        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=3e-7, betas=(0.9, 0.95), weight_decay=0.1),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=3e-7, weight_decay=0.1),
         schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)

@@ -51,7 +51,7 @@ class RewardRegression(AlignmentModule):
         lm_weight: float = 0.0,
         logprob_features: bool = False,
         inner_size: int = 0,
-        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=2e-6, betas=(0.9, 0.95), weight_decay=0.1),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=2e-6, weight_decay=0.1),
         schedule: Schedule = Schedule(warmup_steps=10),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)

@@ -13,7 +13,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from lit_align.errors import ConfigError
 
 OptimizerCallable = Callable[[list[dict[str, Any]]], Optimizer]
-"""Makes an optimizer of parameter groups; on the command line a class path and its arguments."""
+"""Makes an optimizer of parameter groups; on the command line a class path and its arguments.
+
+A default is a lambda of one call whose arguments are plain numbers: jsonargparse reads it from the source, so that
+`--model.optimizer.lr` changes the rate of the default and the saved config has all of it.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

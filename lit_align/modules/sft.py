@@ -28,7 +28,7 @@ class SFT(AlignmentModule):
         self,
         policy: Backbone,
         *,
-        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.1),
+        optimizer: OptimizerCallable = lambda params: AdamW(params, lr=1e-5, weight_decay=0.1),
         schedule: Schedule = Schedule(),
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
