@@ -49,7 +49,7 @@ class Quickstart(Program):
         rounds: int = 2,
         num_samples: int = 6,
         sft: Training = Training(lr=1e-3, epochs=2),
-        reward: Training = Training(lr=2e-3, epochs=3, batch_size=16),
+        reward: Training = Training(lr=2e-3, epochs=4, batch_size=16),
         preference: Training = Training(lr=3e-4),
         min_margin: float = 0.5,
         keep: float = 0.75,
@@ -69,6 +69,7 @@ class Quickstart(Program):
         self.keep = keep
         self.min_pair_accuracy = min_pair_accuracy
         self.break_reward_model = break_reward_model
+        self.taught = Sampled(num_samples=2, temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
         self.made = Made()
 
     def build(self, runner: Runner) -> None:
@@ -78,8 +79,8 @@ class Quickstart(Program):
         self._bases(runner)
         made.teacher = self._teacher(runner)
         self._evaluate(runner, made.teacher, "teacher")
-        first = self._first_iteration(runner)
-        self._second_iteration(runner, first)
+        champion = self._iteration(runner, 1, made.teacher, "teacher")
+        self._iteration(runner, 2, champion, "champion")
 
     def finish(self, runner: Runner) -> int | None:
         """Writes the table, results.json, the report and the timings."""
@@ -103,7 +104,8 @@ class Quickstart(Program):
                 "human": 300,
                 "sft_1": 3 * self.num_prompts // 2,
                 "sft_2": 3 * self.num_prompts // 2,
-                "ratings": self.num_prompts,
+                "ratings_1": self.num_prompts,
+                "ratings_2": self.num_prompts,
                 "reward_test": 300,
                 **per_round,
             },
@@ -146,121 +148,105 @@ class Quickstart(Program):
         evaluation = runner.add(stage, title=f"evaluate {title}", iteration=iteration)
         self.made.rows.append((title, iteration, model, evaluation))
 
-    def _first_iteration(self, runner: Runner) -> Artifact:
-        made, rounds = self.made, Rounds(runner, 1, self.seed)
-        base = made.bases[1]
-        one = Sampled(temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
-        said = rounds.generate(made.teacher, self.prompts("sft_1"), one, title="teacher's responses")
-        naive_rows = rounds.select(said, keep=1.0, title="all of the teacher's responses")
-        naive = rounds.sft(base, rows_of(naive_rows), self.sft, title="naive student")
-        self._evaluate(runner, naive, "naive student", 1)
-        gold = rounds.sft(base, self.prompts("sft_1"), self.sft, title="ceiling")
-        self._evaluate(runner, gold, "ceiling", 1)
-        reward_model = self._reward_model(rounds, naive)
-        scored = rounds.score(reward_model, said, title="scores of the teacher's responses")
-        chosen = rounds.select(scored, keep=self.keep, title="the better of the teacher's responses")
-        self._verify(runner, naive_rows, "teacher's data", 1)
-        self._verify(runner, chosen, "selected data", 1)
-        student = rounds.sft(base, rows_of(chosen), self.sft, title="student")
-        self._evaluate(runner, student, "student", 1)
-        return self._preferences(rounds, student, reward_model, self.preference, start=[])
+    def _iteration(self, runner: Runner, number: int, teacher: Artifact, name: str) -> Artifact:
+        """A generator teaches a base by what the reward model selects of its responses; preferences do the rest."""
+        rounds = Rounds(runner, number, self.seed + number)
+        said = rounds.generate(teacher, self.prompts(f"sft_{number}"), self.taught, title=f"{name}'s responses")
+        every = rounds.select(said, keep=1.0, title=f"{name}'s first responses")
+        self._verify(runner, every, f"{name}'s data", number)
+        self._demonstrate(rounds, self.prompts(f"sft_{number}"), "ceiling")
+        rated = {name: teacher}
+        if number == 1:  # without a reward model, for comparison; its errors are worth rating too
+            rated["naive student"] = self._demonstrate(rounds, rows_of(every), "naive student")
+        reward_model = self._reward_model(rounds, rated)
+        scored = rounds.score(reward_model, said, title=f"scores of the {name}'s responses")
+        chosen = rounds.select(scored, choose="best", keep=self.keep, title=f"best of the {name}'s responses")
+        self._verify(runner, chosen, "selected data", number)
+        student = self._demonstrate(rounds, rows_of(chosen), "student")
+        training = Training(**{**vars(self.preference), "lr": self.preference.lr / number})
+        candidates = {"student": student} if number == 1 else {"the champion before": teacher, "student": student}
+        return self._preferences(rounds, candidates, reward_model, training)
 
-    def _second_iteration(self, runner: Runner, champion: Artifact) -> None:
-        made, rounds = self.made, Rounds(runner, 2, self.seed + 1)
-        base = made.bases[2]
-        one = Sampled(temperature=0.7, max_new_tokens=MAX_NEW_TOKENS)
-        said = rounds.generate(champion, self.prompts("sft_2"), one, title="champion's responses")
-        reward_model = made.reward_models[1]
-        scored = rounds.score(reward_model, said, title="scores of the champion's responses")
-        chosen = rounds.select(scored, keep=self.keep, title="the better of the champion's responses")
-        all_rows = rounds.select(said, keep=1.0, title="all of the champion's responses")
-        self._verify(runner, all_rows, "champion's data", 2)
-        self._verify(runner, chosen, "selected data", 2)
-        gold = rounds.sft(base, self.prompts("sft_2"), self.sft, title="ceiling")
-        self._evaluate(runner, gold, "ceiling", 2)
-        student = rounds.sft(base, rows_of(chosen), self.sft, title="student")
-        self._evaluate(runner, student, "student", 2)
-        training = Training(**{**vars(self.preference), "lr": self.preference.lr / 2})
-        self._preferences(rounds, student, reward_model, training, start=[champion])
+    def _demonstrate(self, rounds: Rounds, rows: Part, title: str) -> Artifact:
+        base = self.made.bases[rounds.iteration or 1]
+        model = rounds.sft(base, rows, self.sft, title=title)
+        self._evaluate(rounds.runner, model, title, rounds.iteration)
+        return model
 
-    def _reward_model(self, rounds: Rounds, naive: Artifact) -> Artifact:
-        made, runner = self.made, rounds.runner
-        two = Sampled(num_samples=2, max_new_tokens=MAX_NEW_TOKENS)
+    def _reward_model(self, rounds: Rounds, rated: dict[str, Artifact]) -> Artifact:
+        """Trained on ratings of the models' responses and on all earlier ones; stopped by its gate if it is no good."""
+        made, runner, number = self.made, rounds.runner, rounds.iteration or 1
+        sampled = Sampled(num_samples=4 // len(rated), max_new_tokens=MAX_NEW_TOKENS)
         samples = [
-            rounds.generate(model, self.prompts("ratings"), two, title=f"{name}'s responses to be rated")
-            for model, name in ((made.teacher, "teacher"), (naive, "naive student"))
+            rounds.generate(model, self.prompts(f"ratings_{number}"), sampled, title=f"{name}'s responses to be rated")
+            for name, model in rated.items()
         ]
-        rated = ToyRatings(
-            samples=tuple(rows_of(sample) for sample in samples), shuffled=self.break_reward_model, seed=self.seed
+        stage = ToyRatings(
+            samples=tuple(rows_of(sample) for sample in samples),
+            earlier=rows_of(made.ratings[number - 1]) if number > 1 else None,
+            shuffled=self.break_reward_model,
+            seed=rounds.seed,
         )
-        made.ratings = runner.add(rated, title="ratings", iteration=1)
-        model = {"lm_weight": 0.5, "logprob_features": True, "inner_size": 32, "weights": REWARD_WEIGHTS}
-        config = self.reward.config("RewardRegression", "RatingData", network="backbone", **model)
+        made.ratings[number] = runner.add(stage, title="ratings", iteration=number)
+        settings = {"lm_weight": 0.5, "logprob_features": True, "inner_size": 32, "weights": REWARD_WEIGHTS}
+        config = self.reward.config("RewardRegression", "RatingData", network="backbone", **settings)
         config["data"]["init_args"]["validation_fraction"] = 0.1
-        key = "model.init_args.backbone.init_args.pretrained"
         fit = Fit(
             config=config,
-            models={key: made.bases[1]},
-            rows={"data.init_args.train": rows_of(made.ratings)},
-            seed=self.seed,
+            models={POLICY.replace("policy", "backbone"): made.bases[number]},
+            rows={"data.init_args.train": rows_of(made.ratings[number])},
+            seed=rounds.seed,
         )
-        trained = runner.add(fit, title="reward model", iteration=1)
-        made.reward_fit = trained
-        eight = Sampled(num_samples=8, temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
-        tested = rounds.generate(made.teacher, self.prompts("reward_test"), eight, title="teacher's 8 responses")
-        scored = rounds.score(trained, tested, title="scores of 8 responses")
-        made.reward_evaluation = runner.add(
-            ToyRewardEvaluate(rows=rows_of(scored)), title="evaluate reward model", iteration=1
-        )
+        made.reward_fits[number] = runner.add(fit, title="reward model", iteration=number)
+        return self._gate(rounds, made.reward_fits[number], *next(iter(rated.items())))
+
+    def _gate(self, rounds: Rounds, reward_model: Artifact, name: str, generator: Artifact) -> Artifact:
+        made, runner, number = self.made, rounds.runner, rounds.iteration or 1
+        eight = Sampled(num_samples=8, temperature=self.taught.temperature, max_new_tokens=MAX_NEW_TOKENS)
+        tested = rounds.generate(generator, self.prompts("reward_test"), eight, title=f"{name}'s 8 responses")
+        scored = rounds.score(reward_model, tested, title=f"scores of the {name}'s 8 responses")
+        stage = ToyRewardEvaluate(rows=rows_of(scored))
+        made.reward_evaluations[number] = runner.add(stage, title="evaluate reward model", iteration=number)
         gate = MetricGate(
-            subject=trained,
-            evaluation=made.reward_evaluation,
+            subject=reward_model,
+            evaluation=made.reward_evaluations[number],
             minimum={"pair_accuracy": self.min_pair_accuracy},
             meaning="A reward model that cannot tell right from wrong makes every later model worse.",
         )
-        made.reward_models[1] = runner.add(gate, title="reward model gate", iteration=1)
-        return made.reward_models[1]
+        made.reward_models[number] = runner.add(gate, title="reward model gate", iteration=number)
+        return made.reward_models[number]
 
     def _preferences(
-        self,
-        rounds: Rounds,
-        student: Artifact,
-        reward_model: Artifact,
-        training: Training,
-        *,
-        start: list[Artifact],
+        self, rounds: Rounds, candidates: dict[str, Artifact], reward_model: Artifact, training: Training
     ) -> Artifact:
-        """DPO and the RPO rounds, each from and against the one before; returns the champion of all."""
-        runner, iteration = rounds.runner, rounds.iteration
+        """DPO and the RPO rounds, each from and against the one before; returns the champion of all candidates."""
+        runner, number = rounds.runner, rounds.iteration or 1
         settings = {"beta": 0.1, "sft_weight": 0.5, "sft_reduction": "token", **training.model}
         training = Training(**{**vars(training), "model": settings})
         sampled = Sampled(num_samples=self.num_samples, max_new_tokens=MAX_NEW_TOKENS)
-        policy, candidates = student, [*start, student]
-        for number in range(self.rounds + 1):
-            objective = "RPO" if number else "DPO"
-            title = f"RPO round {number}" if number else "DPO"
-            name = f"rpo_{number}_{iteration}" if number else f"dpo_{iteration}"
-            policy = rounds.prefer(
+        names = {f"dpo_{number}": "DPO", **{f"rpo_{i}_{number}": f"RPO round {i}" for i in range(1, self.rounds + 1)}}
+        policy = candidates["student"]
+        for prompts, title in names.items():
+            policy = candidates[title] = rounds.prefer(
                 policy,
                 reward_model,
-                self.prompts(name),
-                objective=objective,
+                self.prompts(prompts),
+                objective="DPO" if title == "DPO" else "RPO",
                 training=training,
                 sampled=sampled,
                 min_margin=self.min_margin,
                 title=title,
             )
-            self._evaluate(runner, policy, title, iteration)
-            candidates.append(policy)
-        stage = Champion(candidates=tuple(self._on_dev(rounds, model) for model in candidates), metric="sampled")
-        champion = runner.add(stage, title="champion", iteration=iteration)
-        self.made.champions[iteration or 0] = champion
-        self._evaluate(runner, champion, "champion", iteration)
+            self._evaluate(runner, policy, title, number)
+        compared = tuple(self._on_dev(rounds, title, model) for title, model in candidates.items())
+        champion = runner.add(Champion(candidates=compared, metric="sampled"), title="champion", iteration=number)
+        self.made.champions[number] = champion
+        self._evaluate(runner, champion, "champion", number)
         return champion
 
-    def _on_dev(self, rounds: Rounds, model: Artifact) -> tuple[Artifact, Artifact]:
+    def _on_dev(self, rounds: Rounds, title: str, model: Artifact) -> tuple[Artifact, Artifact]:
         stage = ToyEvaluate(model=model, prompts=self.prompts("dev"), seed=self.seed)
-        return model, rounds.runner.add(stage, title=f"compare {model.title}", iteration=rounds.iteration)
+        return model, rounds.runner.add(stage, title=f"compare {title}", iteration=rounds.iteration)
 
     def _verify(self, runner: Runner, rows: Artifact, title: str, iteration: int) -> None:
         stage = ToyVerify(rows=rows_of(rows))

@@ -45,7 +45,7 @@ class Base:
         }
 
 
-WEAK = Base(hidden_size=48, num_layers=2, steps=650)
+WEAK = Base(hidden_size=48, num_layers=2, steps=750)
 STRONG = Base(hidden_size=96, num_layers=2, steps=500, later_steps=300)
 
 
@@ -56,9 +56,9 @@ class Made:
     data: Artifact = field(init=False)
     weak_base: Artifact = field(init=False)
     teacher: Artifact = field(init=False)
-    ratings: Artifact = field(init=False)
-    reward_fit: Artifact = field(init=False)
-    reward_evaluation: Artifact = field(init=False)
+    ratings: dict[int, Artifact] = field(default_factory=dict)
+    reward_fits: dict[int, Artifact] = field(default_factory=dict)
+    reward_evaluations: dict[int, Artifact] = field(default_factory=dict)
     bases: dict[int, Artifact] = field(default_factory=dict)
     reward_models: dict[int, Artifact] = field(default_factory=dict)
     champions: dict[int, Artifact] = field(default_factory=dict)

@@ -55,8 +55,8 @@ def _summary(measured: Measured, stopped: tuple[GateVerdict, ...]) -> Iterator[s
     teacher = measured.strict("teacher", None)
     if teacher is not None:
         text = f"A weak teacher, right on {_percent(teacher)} of {teacher.n:,} held-out prompts, taught a stronger base"
-        yield f"{text} that never saw a right demonstration."
-    reward = measured.results(measured.made.reward_evaluation)
+        yield f"{text}, which saw no demonstrations but those that models gave."
+    reward = measured.results(measured.made.reward_evaluations[1])
     if reward is not None and reward["pair_accuracy"] is not None:
         yield (
             f"The reward model orders {_percent(reward['pair_accuracy'])} of {reward['num_pairs']:,} pairs of a right "
@@ -94,7 +94,7 @@ def _highlights(measured: Measured) -> Iterator[Highlight]:
     if gap:
         value = "undefined" if math.isnan(gap.value) else _percent(gap)
         yield Highlight(label="Performance gap recovered", value=value, note=gap.detail)
-    reward = measured.results(measured.made.reward_evaluation)
+    reward = measured.results(measured.made.reward_evaluations[1])
     if reward is not None:
         if reward["pair_accuracy"] is not None:
             note, value = f"{reward['num_pairs']:,} pairs", _percent(reward["pair_accuracy"])
@@ -109,7 +109,7 @@ def _highlights(measured: Measured) -> Iterator[Highlight]:
 
 
 def _from_to(before: float, after: float) -> str:
-    return f"{number(before, percent=True)} → {number(after, percent=True)} %"
+    return f"{100 * before:.0f} → {100 * after:.0f} %"
 
 
 def _percent(value: Metric | float) -> str:

@@ -89,8 +89,8 @@ def generated_data(measured: Measured) -> Table:
 
 def reward_model(measured: Measured) -> Table:
     """What choosing by the reward model is worth."""
-    results = measured.results(measured.made.reward_evaluation)
-    ratings = measured.results(measured.made.ratings)
+    results = measured.results(measured.made.reward_evaluations[1])
+    ratings = measured.results(measured.made.ratings[1])
     most = "n" if results is None else len(results["curve"])
     columns = (
         Column(key="ratings", title="Rated responses", percent=False),
@@ -116,7 +116,7 @@ def reward_model(measured: Measured) -> Table:
 
 def attributes(measured: Measured) -> Table:
     """How near the reward model comes to the ratings of held-out prompts."""
-    manifest = measured.manifest(measured.made.reward_fit)
+    manifest = measured.manifest(measured.made.reward_fits[1])
     values = {} if manifest is None else manifest["results"]["validation"]
     weights = {} if manifest is None else manifest["config"]["config"]["model"]["init_args"]["weights"]
     columns = (
@@ -156,15 +156,17 @@ def plots(measured: Measured) -> Iterator[DotPlot | LinePlot]:
             ),
             lines=() if teacher is None else (ReferenceLine(title="teacher, strict", value=teacher.value),),
         )
-    checks = {key: m for key in measured.made.data_checks if (m := measured.data_check(*key)) is not None}
-    if checks:
+    if measured.generated(1) is not None:
         yield DotPlot(
             title="Correctness of generated data",
-            meaning="Right responses among the demonstrations that the loop made.",
-            labels=tuple(label(*key) for key in checks),
-            series=(Series(title="right", values=tuple(checks.values())),),
+            meaning="Right responses among the demonstrations that the generator of an iteration gave.",
+            labels=("all", "selected by reward"),
+            series=tuple(
+                Series(title=f"iteration {i}", values=(measured.generated(i), measured.data_check("selected data", i)))
+                for i in (1, 2)
+            ),
         )
-    results = measured.results(measured.made.reward_evaluation)
+    results = measured.results(measured.made.reward_evaluations[1])
     if results is not None:
         n = tuple(range(1, len(results["curve"]) + 1))
         yield LinePlot(

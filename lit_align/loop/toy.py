@@ -68,6 +68,7 @@ class ToyRatings(Stage):
 
     Args:
         samples: What is rated.
+        earlier: Ratings that are taken over, from another iteration.
         shuffled: Whether every response gets the ratings of another, which teaches a reward model nothing.
         seed: Of the errors.
     """
@@ -76,6 +77,7 @@ class ToyRatings(Stage):
     shown: ClassVar[tuple[str, ...]] = ("ratings",)
 
     samples: tuple[Part, ...]
+    earlier: Part | None = None
     shuffled: bool = False
     seed: int = 0
 
@@ -91,7 +93,8 @@ class ToyRatings(Stage):
         if self.shuffled:
             rng.shuffle(ratings)
         rows = [{"prompt": p, "response": r, "ratings": given} for (p, r), given in zip(keys, ratings, strict=True)]
-        return {"ratings": write_jsonl(output / ROWS, rows)}
+        earlier = [] if self.earlier is None else list(read_rows(self.earlier.path))
+        return {"ratings": write_jsonl(output / ROWS, [*earlier, *rows])}
 
 
 @final
