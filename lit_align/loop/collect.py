@@ -1,6 +1,7 @@
 """Parts of a report that finished stages tell by themselves: lineage, training curves, gates, data, versions, times."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _ROWS = (".jsonl", ".jsonl.gz", ".parquet")
 _GATE = "MetricGate"
 _CHAMPION = "Champion"
 _PAIR = "Pair"
+_CONFIG = re.compile(r"^(rows|models)\.(?=.*\.init_args\.)")
 
 
 def built_stages(runner: Runner) -> list[Built]:
@@ -49,7 +51,7 @@ def origins(built: Iterable[Built]) -> tuple[Origin, ...]:
             title=manifest["title"],
             kind=_kind(manifest),
             fingerprint=manifest["fingerprint"],
-            parents={entry["field"]: _followed(entry) for entry in manifest["inputs"]},
+            parents={_role(entry["field"]): _followed(entry) for entry in manifest["inputs"]},
             iteration=manifest["iteration"],
         )
         found.setdefault(manifest["fingerprint"], origin)
@@ -187,6 +189,15 @@ def _followed(entry: Mapping[str, Any]) -> str:
     return entry["chosen"]["fingerprint"] if "chosen" in entry else entry["fingerprint"]
 
 
+def _role(field: str) -> str:
+    """What an input is to a stage, for people.
+
+    >>> _role("rows.data.init_args.train.artifact"), _role("samples.0.artifact")
+    ('data.train', 'samples.0')
+    """
+    return _CONFIG.sub("", field).replace(".init_args.", ".").removesuffix(".artifact")
+
+
 def _verdict(manifest: Mapping[str, Any]) -> GateVerdict | None:
     results, config = manifest["results"], manifest["config"]
     common = {"title": manifest["title"], "iteration": manifest["iteration"], "passed": True}
@@ -195,9 +206,11 @@ def _verdict(manifest: Mapping[str, Any]) -> GateVerdict | None:
         measured = ", ".join(f"{name} {value:.4g}" for name, value in results["measured"].items())
         return GateVerdict(**common, measured=measured, required=limits, meaning=config["meaning"])
     if stage_class(manifest) == _CHAMPION:
-        lost = "; ".join(_comparison(comparison) for comparison in results["comparisons"])
-        required = f"ahead in {100 * config['min_probability']:g} % of resamples of {config['metric']}"
-        verdict = f"chosen: {results['chosen']}"
+        # The gate's own iteration goes without saying.
+        own = label("", manifest["iteration"])
+        lost = ";\n".join(_comparison(comparison).replace(own, "") for comparison in results["comparisons"])
+        required = f"{config['metric']}: ahead in at least {100 * config['min_probability']:g} % of resamples"
+        verdict = f"chosen: {results['chosen'].removesuffix(own)}"
         return GateVerdict(**common, measured=lost or "no challenger", required=required, verdict=verdict)
     return None
 
@@ -208,11 +221,11 @@ def _limits(minimum: Mapping[str, float], maximum: Mapping[str, float]) -> str:
 
 
 def _comparison(comparison: Mapping[str, Any]) -> str:
-    """For example `DPO over student: +0.106 [+0.074, +0.138], ahead in 100 %, accepted`."""
+    """For example `DPO over student: +0.106 [+0.074, +0.138], ahead in 100 %: accepted`."""
     mean, low, high = (f"{comparison[name]:+.3f}" for name in ("mean", "low", "high"))
     word = "accepted" if comparison["accepted"] else "refused"
     share = f"ahead in {100 * comparison['probability']:.0f} %"
-    return f"{comparison['candidate']} over {comparison['champion']}: {mean} [{low}, {high}], {share}, {word}"
+    return f"{comparison['candidate']} over {comparison['champion']}: {mean} [{low}, {high}], {share}: {word}"
 
 
 def _reasons(dropped: Mapping[str, int]) -> str:

@@ -29,7 +29,10 @@ def text_row(name: str, cells: Iterable[str], *, anchor: str = "") -> str:
 
 def metric_heads(columns: Iterable[Column], rows: Sequence[Mapping[str, str | Metric]]) -> list[str]:
     """Headings of columns of metrics, with unit, and with n where it is the same all the way down."""
-    return [_metric_head(column, _common_n(column, rows)) for column in columns]
+    return [
+        _metric_head(column, _common_n(column, rows), is_text=any(isinstance(row.get(column.key), str) for row in rows))
+        for column in columns
+    ]
 
 
 def metric_cells(
@@ -57,10 +60,11 @@ def code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def _metric_head(column: Column, n: int | None) -> str:
+def _metric_head(column: Column, n: int | None, *, is_text: bool) -> str:
     notes = [*(["%"] if column.percent else []), *([f"n = {n:,}"] if n is not None else [])]
     small = f"<small>{', '.join(notes)}</small>" if notes else ""
-    return f'<th scope="col" title="{escape(column.meaning)}">{escape(column.title)}{small}</th>'
+    style = ' class="text"' if is_text else ""
+    return f'<th{style} scope="col" title="{escape(column.meaning)}">{escape(column.title)}{small}</th>'
 
 
 def _common_n(column: Column, rows: Iterable[Mapping[str, str | Metric]]) -> int | None:

@@ -78,5 +78,6 @@ def _details(results: LoopResults) -> Iterator[str]:
 
 def _verdicts(results: LoopResults) -> Iterator[str]:
     for gate in results.gates:
-        words = f"{verdict_word(gate)}; {gate.measured} (required: {gate.required})"
+        measured = gate.measured.replace("\n", "\n  ")
+        words = f"{verdict_word(gate)}; {measured} (required: {gate.required})"
         yield f"Gate: {gate.title}{_place(gate.iteration)}: {words}"
