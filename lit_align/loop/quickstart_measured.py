@@ -1,5 +1,7 @@
 """The quickstart's numbers, read from the stages that are built."""
 
+import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any, final
 
 from lit_align.loop.collect import Built
 from lit_align.loop.gates import PER_PROMPT
+from lit_align.loop.plan import label
 from lit_align.loop.quickstart_parts import Made
 from lit_align.loop.report_text import number
 from lit_align.loop.results import Metric
@@ -62,13 +65,13 @@ class Measured:
             return None
         recovered = performance_gap_recovered(weak=weak.value, student=student.value, ceiling=ceiling.value)
         w, s, c = (number(metric.value, percent=True) for metric in (weak, student, ceiling))
+        raw = Metric(value=math.nan, n=student.n, detail=f"({s} - {w}) / ({c} - {w})")
         if recovered.value is None:
-            return Metric(value=float("nan"), n=student.n, detail=f"the ceiling, {c}, is not above the teacher, {w}")
+            return raw
         # Each is a mapping from a prompt's id; the rows must stand in the same order.
         rows = [[score[key] for key in scores[0]] for score in scores]
         interval = performance_gap_interval(weak=rows[0], student=rows[1], ceiling=rows[2]) or (None, None)
-        detail = f"({s} - {w}) / ({c} - {w})"
-        return Metric(value=recovered.value, low=interval[0], high=interval[1], n=student.n, detail=detail)
+        return dataclasses.replace(raw, value=recovered.value, low=interval[0], high=interval[1])
 
     def generated(self, iteration: int) -> Metric | None:
         """The share of right responses among all that the generator of an iteration gave."""
@@ -80,6 +83,11 @@ class Measured:
         results = None if check is None else self.results(check)
         return None if results is None else share(results, "correct")
 
+    def rewards(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """What was measured of the reward model of every iteration."""
+        every = ((iteration, self.results(made)) for iteration, made in self.made.reward_evaluations.items())
+        return ((iteration, results) for iteration, results in every if results is not None)
+
     def last_champion(self) -> int | None:
         """The last iteration whose champion was chosen and evaluated."""
         known = [i for i in self.made.champions if self.strict("champion", i) is not None]
@@ -88,7 +96,7 @@ class Measured:
     def chosen_title(self, iteration: int) -> str:
         """The stage that an iteration's champion is."""
         results = self.results(self.made.champions[iteration])
-        return "" if results is None else results["chosen"]
+        return "" if results is None else results["chosen"].removesuffix(label("", iteration))
 
     def chosen(self) -> set[str]:
         """The fingerprints of all champions."""

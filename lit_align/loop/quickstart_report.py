@@ -59,13 +59,13 @@ def _summary(measured: Measured, stopped: tuple[GateVerdict, ...]) -> Iterator[s
     reward = measured.results(measured.made.reward_evaluations[1])
     if reward is not None and reward["pair_accuracy"] is not None:
         yield (
-            f"The reward model orders {_percent(reward['pair_accuracy'])} of {reward['num_pairs']:,} pairs of a right "
-            f"and a wrong response correctly; of the teacher's responses {_percent(reward['random'])} are right, "
+            f"The first reward model orders {_percent(reward['pair_accuracy'])} of {reward['num_pairs']:,} pairs of a "
+            f"right and a wrong response correctly; of the teacher's samples {_percent(reward['random'])} are right, "
             f"of the best of {len(reward['curve'])} by reward {_percent(reward['best_of_n'])}."
         )
     student = measured.strict("student", 1)
     if student is not None:
-        yield f"The student of the responses that it kept is right on {_percent(student)}."
+        yield f"The student trained on the responses that it selected is right on {_percent(student)}."
     for iteration in measured.made.champions:
         yield from _champion_sentence(measured, iteration)
     first, last = measured.generated(1), measured.generated(2)

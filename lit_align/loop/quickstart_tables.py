@@ -1,7 +1,8 @@
 """Tables, plots and samples of the quickstart's report."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lit_align.loop.plan import label
 from lit_align.loop.quickstart_measured import Measured, share, share_of
@@ -88,56 +89,69 @@ def generated_data(measured: Measured) -> Table:
 
 
 def reward_model(measured: Measured) -> Table:
-    """What choosing by the reward model is worth."""
-    results = measured.results(measured.made.reward_evaluations[1])
-    ratings = measured.results(measured.made.ratings[1])
-    most = "n" if results is None else len(results["curve"])
+    """What choosing by the reward model of each iteration is worth."""
+    rows = [_reward_row(measured, iteration, results) for iteration, results in measured.rewards()]
+    most = "n" if not rows else max(len(results["curve"]) for _, results in measured.rewards())
     columns = (
+        Column(key="iteration", title="Iteration", percent=False),
         Column(key="ratings", title="Rated responses", percent=False),
         Column(key="pair_accuracy", title="Pair accuracy", meaning="A right response scores above a wrong one."),
         Column(key="random", title="A random response"),
         Column(key="best_of_n", title=f"Best of {most} by reward"),
         Column(key="oracle", title=f"Any of {most} right", meaning="The limit of every choice."),
     )
-    rows = []
-    if results is not None and ratings is not None:
-        accuracy, n = results["pair_accuracy"], results["num_prompts"]
-        row = {
-            "ratings": Metric(value=ratings["ratings"]),
-            "pair_accuracy": Metric(value=math.nan if accuracy is None else accuracy, n=results["num_pairs"]),
-            "random": Metric(value=results["random"], n=n * len(results["curve"])),
-            "best_of_n": share_of(results["best_of_n"], n),
-            "oracle": share_of(results["oracle"][-1], n),
-        }
-        rows = [row]
-    meaning = "Measured on the teacher's samples to prompts that the reward model was not trained on."
+    meaning = (
+        "Measured on samples of the iteration's generator, to prompts that no reward model was trained on: "
+        "correctness of what is chosen."
+    )
     return Table(title="Reward model", meaning=meaning, columns=columns, rows=tuple(rows))
 
 
+def _reward_row(measured: Measured, iteration: int, results: Mapping[str, Any]) -> dict[str, str | Metric]:
+    ratings = measured.results(measured.made.ratings[iteration]) or {}
+    accuracy, n = results["pair_accuracy"], results["num_prompts"]
+    return {
+        "iteration": Metric(value=iteration),
+        "ratings": Metric(value=ratings.get("ratings", math.nan)),
+        "pair_accuracy": Metric(value=math.nan if accuracy is None else accuracy, n=results["num_pairs"]),
+        "random": Metric(value=results["random"], n=n * len(results["curve"])),
+        "best_of_n": share_of(results["best_of_n"], n),
+        "oracle": share_of(results["oracle"][-1], n),
+    }
+
+
 def attributes(measured: Measured) -> Table:
-    """How near the reward model comes to the ratings of held-out prompts."""
-    manifest = measured.manifest(measured.made.reward_fits[1])
-    values = {} if manifest is None else manifest["results"]["validation"]
-    weights = {} if manifest is None else manifest["config"]["config"]["model"]["init_args"]["weights"]
+    """How near the reward models come to the ratings of held-out prompts."""
     columns = (
         Column(key="attribute", title="Attribute", percent=False),
+        Column(key="iteration", title="Iteration", percent=False),
         Column(key="mse", title="Mean squared error", percent=False),
         Column(key="pearson", title="Pearson correlation", percent=False),
         Column(key="weight", title="Weight in the reward", percent=False),
     )
-    names = [name.removesuffix("_mse") for name in values if name.endswith("_mse")]
     rows = [
-        {
-            "attribute": name,
-            "mse": Metric(value=values[f"{name}_mse"], n=int(values[f"{name}_num_present"])),
-            # Absent where predictions or ratings are all the same.
-            "pearson": Metric(value=values.get(f"{name}_pearson", math.nan), n=int(values[f"{name}_num_present"])),
-            "weight": Metric(value=weights.get(name, 0)),
-        }
-        for name in names
+        row
+        for iteration, fit in measured.made.reward_fits.items()
+        if (manifest := measured.manifest(fit)) is not None
+        for row in _attribute_rows(iteration, manifest)
     ]
     meaning = "Against noisy ratings from 0 to 4 of responses to held-out prompts: no error can fall to zero."
     return Table(title="Reward model by attribute", meaning=meaning, columns=columns, rows=tuple(rows))
+
+
+def _attribute_rows(iteration: int, manifest: Mapping[str, Any]) -> Iterator[dict[str, str | Metric]]:
+    values = manifest["results"]["validation"]
+    weights = manifest["config"]["config"]["model"]["init_args"]["weights"]
+    for name in (key.removesuffix("_mse") for key in values if key.endswith("_mse")):
+        n = int(values[f"{name}_num_present"])
+        yield {
+            "attribute": name,
+            "iteration": Metric(value=iteration),
+            "mse": Metric(value=values[f"{name}_mse"], n=n),
+            # Absent where all predictions, or all ratings, are the same.
+            "pearson": Metric(value=values.get(f"{name}_pearson", math.nan), n=n),
+            "weight": Metric(value=weights.get(name, 0)),
+        }
 
 
 def plots(measured: Measured) -> Iterator[DotPlot | LinePlot]:
@@ -166,19 +180,21 @@ def plots(measured: Measured) -> Iterator[DotPlot | LinePlot]:
                 for i in (1, 2)
             ),
         )
-    results = measured.results(measured.made.reward_evaluations[1])
-    if results is not None:
-        n = tuple(range(1, len(results["curve"]) + 1))
+    curves = tuple(curve for iteration, results in measured.rewards() for curve in _curves(iteration, results))
+    if curves:
         yield LinePlot(
             title="Best of n by reward",
-            meaning="Right responses when one of n of the teacher's samples is chosen; n = 1 is a random one.",
+            meaning="Right responses when one of n samples of an iteration's generator is chosen; n = 1: at random.",
             x_title="n",
             percent=True,
-            curves=(
-                Curve(title="chosen by the reward model", x=n, y=tuple(results["curve"])),
-                Curve(title="chosen by one who knows", x=n, y=tuple(results["oracle"])),
-            ),
+            curves=curves,
         )
+
+
+def _curves(iteration: int, results: Mapping[str, Any]) -> Iterator[Curve]:
+    for name, by in (("curve", "by reward"), ("oracle", "by one who knows")):
+        x = tuple(range(1, len(results[name]) + 1))
+        yield Curve(title=f"iteration {iteration}, {by}", x=x, y=tuple(results[name]))
 
 
 def samples(measured: Measured) -> tuple[Sample, ...]:

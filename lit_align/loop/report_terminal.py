@@ -1,5 +1,6 @@
 """The main table of a report on the terminal."""
 
+import math
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -72,7 +73,8 @@ def _details(results: LoopResults) -> Iterator[str]:
         for row in results.rows:
             metric = row.metrics.get(column.key)
             if metric is not None and metric.detail:
-                value = number(metric.value, percent=column.percent) + (" %" if column.percent else "")
+                unit = " %" if column.percent and math.isfinite(metric.value) else ""
+                value = number(metric.value, percent=column.percent) + unit
                 yield f"{column.title}, {row.title}{_place(row.iteration)}: {metric.detail} = {value}"
 
 
