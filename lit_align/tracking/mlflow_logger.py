@@ -102,7 +102,9 @@ class MLflowLogger(Logger):
 
     @property
     def run_id(self) -> str | None:
-        """The run's id; begins the run and waits up to 10 s for it, None when the server does not answer."""
+        """The run's id; begins the run and waits up to 10 s. None when the server is silent, and on other ranks."""
+        if rank_zero_only.rank != 0:
+            return None
         run = self._begin().wait_for_run(_PATIENCE_SECONDS)
         return run.run_id if run else None
 
