@@ -20,12 +20,14 @@ import lit_align.modules.preference
 import lit_align.modules.reward
 import lit_align.modules.sft  # noqa: F401 - with the two above: short names resolve for imported classes only
 from lit_align.cli.parsing import parse_error
+from lit_align.cli.run_folder import last_checkpoint, latest_folder, new_folder
 from lit_align.cli.track_data import TrackData
 from lit_align.data.modules import AlignmentData
 from lit_align.errors import ConfigError, Interrupted
 from lit_align.modules.base import AlignmentModule
 from lit_align.modules.callbacks import SaveModel, StopOnSignal
 from lit_align.modules.checkpoint_io import AtomicCheckpointIO
+from lit_align.modules.predictions import PredictionWriter
 from lit_align.tracking import JsonlLogger, MLflowLogger, SaveConfig
 
 _TRAINER_DEFAULTS = {
@@ -67,14 +69,27 @@ class AlignmentCLI(LightningCLI):
         parser.add_argument("--save_model", type=str, choices=["last", "best", "none"], default="last", help=_SAVE_HELP)
         parser.add_argument("--save_every_minutes", type=float, default=10.0, help="Minutes between checkpoints.")
 
+    def before_instantiate_classes(self) -> None:
+        """Finds the run's folder, and in it the checkpoint that `last` means: Lightning knows only its own `last`."""
+        name = str(self._get(self.config, "model").class_path).rpartition(".")[2].lower()
+        continues = self._get(self.config, "ckpt_path") == "last"
+        root = self._get(self.config, "trainer").default_root_dir
+        self._root = Path(root or (latest_folder(name) if continues else new_folder(name)))
+        if not root:
+            sys.argv.append(f"--trainer.default_root_dir={self._root}")  # the same folder for every process
+        if continues:
+            checkpoint = last_checkpoint(self._root, command=str(self.subcommand))
+            self.config[str(self.subcommand)].ckpt_path = checkpoint
+        self._refuse_to_overwrite(self._root)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A Trainer that always writes metrics.jsonl, saves atomically and stops cleanly."""
-        given = dict(self._get(self.config_init, "trainer"))
-        root = Path(given["default_root_dir"] or _new_folder(type(self.model).__name__.lower()))
-        self._refuse_to_overwrite(root)
+        given, root = dict(self._get(self.config_init, "trainer")), self._root
         callbacks = list(given["callbacks"] or [])
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(root, given)
+        if self.subcommand == "predict":
+            callbacks.append(PredictionWriter(root / "predictions.jsonl"))
         callbacks.append(TrackData(root / "model"))
         plugins = given["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list) else [plugins]
@@ -115,12 +130,26 @@ class AlignmentCLI(LightningCLI):
         return [*loggers, *more]
 
     def _refuse_to_overwrite(self, root: Path) -> None:
-        resumes = self._get(self.config_init, "ckpt_path")
+        resumes = self._get(self.config, "ckpt_path")
         if self.subcommand == "fit" and not resumes and (root / "model").exists():
             raise ConfigError(
                 f"{root}: holds a finished run\nChoose another --trainer.default_root_dir, or continue it with "
-                f"--ckpt_path {root}/checkpoints/last.ckpt"
+                "--ckpt_path last"
             )
+
+    def after_validate(self) -> None:
+        """Prints what was measured."""
+        self._print_metrics()
+
+    def after_test(self) -> None:
+        """Prints what was measured."""
+        self._print_metrics()
+
+    def _print_metrics(self) -> None:
+        if self.trainer.is_global_zero:
+            values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+            width = max(map(len, values), default=0)
+            print("\n".join(f"{name:<{width}}  {value:.6g}" for name, value in values.items()))
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would let the checkpoint's hyper-parameters override the command line."""
@@ -139,7 +168,7 @@ def build_parser() -> jsonargparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Runs `fit`, `validate`, `test` or `predict`; `argv` begins with the command."""
-    sys.argv = ["lit-align", *argv]  # launchers of several devices run it again
+    sys.argv[1:] = argv  # launchers of several devices run it again
     _quieten()
     try:
         AlignmentCLI(only=argv[0])
@@ -191,12 +220,3 @@ def _timed_checkpoint(folder: Path, minutes: float) -> ModelCheckpoint:
         save_top_k=1,
         enable_version_counter=False,
     )
-
-
-def _new_folder(name: str) -> Path:
-    """`runs/NAME/1`, or the next number that is free."""
-    base = Path("runs") / name
-    number = 1
-    while (base / str(number)).exists():
-        number += 1
-    return base / str(number)
