@@ -28,6 +28,7 @@ class Quickstart(Program):
         weak: The teacher's base.
         strong: The students' base.
         num_prompts: Prompts of a preference round; SFT takes one and a half times as many.
+        num_test_prompts: Held-out prompts that policies are measured on; half as many others choose the champion.
         rounds: RPO rounds of each iteration.
         num_samples: Responses of each prompt that a preference round compares.
         sft: Training on demonstrations.
@@ -46,6 +47,7 @@ class Quickstart(Program):
         weak: Base = WEAK,
         strong: Base = STRONG,
         num_prompts: int = 1000,
+        num_test_prompts: int = 1000,
         rounds: int = 2,
         num_samples: int = 6,
         sft: Training = Training(lr=1e-3, epochs=2),
@@ -60,6 +62,7 @@ class Quickstart(Program):
         self.weak = weak
         self.strong = strong
         self.num_prompts = num_prompts
+        self.num_test_prompts = num_test_prompts
         self.rounds = rounds
         self.num_samples = num_samples
         self.sft = sft
@@ -99,8 +102,8 @@ class Quickstart(Program):
         per_round = {f"{name}_{iteration}": self.num_prompts for iteration in (1, 2) for name in names}
         return ToyData(
             prompts={
-                "test": 1000,
-                "dev": 500,
+                "test": self.num_test_prompts,
+                "dev": self.num_test_prompts // 2,
                 "human": 300,
                 "sft_1": 3 * self.num_prompts // 2,
                 "sft_2": 3 * self.num_prompts // 2,
