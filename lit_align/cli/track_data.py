@@ -42,7 +42,7 @@ class TrackData(Callback):
         if self._model.is_dir():
             for logger in trainer.loggers:
                 if isinstance(logger, MLflowLogger):
-                    logger.submit(partial(log_folder, path=self._model, name="model", upload=False))
+                    logger.submit(partial(log_folder, folder=self._model, name="model", upload=False))
 
 
 def _operations(data: AlignmentData, split: str, dataset: PackedDataset) -> list[Callable[[Any], None]]:
