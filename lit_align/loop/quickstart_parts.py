@@ -45,7 +45,7 @@ class Base:
         }
 
 
-WEAK = Base(hidden_size=48, num_layers=2, steps=750)
+WEAK = Base(hidden_size=48, num_layers=2, steps=650)
 STRONG = Base(hidden_size=96, num_layers=2, steps=500, later_steps=300)
 
 
