@@ -13,13 +13,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from transformers.utils.logging import disable_progress_bar
 
 import lit_align.data.kinds
 import lit_align.modules.preference
 import lit_align.modules.reward
 import lit_align.modules.sft  # noqa: F401 - with the two above: short names resolve for imported classes only
-from lit_align.cli.parsing import parse_error
+from lit_align.cli.parsing import constructor_error, parse_error
 from lit_align.cli.run_folder import last_checkpoint, latest_folder, new_folder
 from lit_align.cli.track_data import TrackData
 from lit_align.data.modules import AlignmentData
@@ -73,6 +74,8 @@ class AlignmentCLI(LightningCLI):
         """Finds the run's folder, and in it the checkpoint that `last` means: Lightning knows only its own `last`."""
         name = str(self._get(self.config, "model").class_path).rpartition(".")[2].lower()
         continues = self._get(self.config, "ckpt_path") == "last"
+        if self._get(self.config, "ckpt_path") == "best":
+            raise ConfigError("--ckpt_path best is known only while a fit runs: name the file, or say last")
         root = self._get(self.config, "trainer").default_root_dir
         self._root = Path(root or (latest_folder(name) if continues else new_folder(name)))
         if not root:
@@ -174,6 +177,10 @@ def main(argv: list[str]) -> int:
         AlignmentCLI(only=argv[0])
     except argparse.ArgumentError as error:
         raise parse_error(str(error), options=[], argv=argv, prog=f"lit-align {argv[0]}") from error
+    except ValueError as error:
+        raise constructor_error(error) from error
+    except MisconfigurationException as error:
+        raise ConfigError(str(error)) from error
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; continue from the last checkpoint with --ckpt_path last") from error
     return 0
@@ -207,6 +214,7 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")  # only `fit` needs them
 
 
 def _timed_checkpoint(folder: Path, minutes: float) -> ModelCheckpoint:

@@ -24,6 +24,7 @@ class EncodedRow:
         place: `file:line` of the row, or of the first one where several share a prompt.
         ratings: Per response, its ratings by attribute.
         rewards: Per response, its reward; NaN where there is none.
+        places: Per response, where it stands, in a row joined from several; empty in others.
     """
 
     tree: Tree
@@ -31,6 +32,7 @@ class EncodedRow:
     place: str
     ratings: Sequence[Mapping[str, float]] = field(default=())
     rewards: Sequence[float] = field(default=())
+    places: Sequence[str] = field(default=())
 
 
 def encode(row: Row, chat: ChatFormat, *, max_length: int | None = None, overlong: Overlong = "drop") -> EncodedRow:
@@ -90,6 +92,7 @@ def _join(group: list[EncodedRow]) -> EncodedRow:
         place=first.place,
         ratings=[rating for row in group for rating in row.ratings],
         rewards=[reward for row in group for reward in row.rewards],
+        places=[row.place for row in group for _ in row.tree.responses],
     )
 
 

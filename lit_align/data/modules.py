@@ -16,7 +16,7 @@ from lit_align.data.mixing import Source, read_mixture
 from lit_align.data.records import Dropped, Row
 from lit_align.data.sources import OnBad
 from lit_align.data.splitting import leaks, split_by_prompt
-from lit_align.data.steps import EvaluationSampler, Share, StepLoader, StepSampler
+from lit_align.data.steps import AsItIs, EvaluationSampler, Share, StepLoader, StepSampler
 from lit_align.errors import ConfigError, DataError
 from lit_align.models.batch import PackedBatch
 from lit_align.models.tokenizer import load_tokenizer
@@ -209,9 +209,9 @@ class AlignmentData(LightningDataModule):
         """Every test row once."""
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> StepLoader:
+    def predict_dataloader(self) -> AsItIs:
         """Every row to predict once, in order."""
-        return self._evaluation_loader("predict")
+        return AsItIs(self._evaluation_loader("predict"))
 
     def _evaluation_loader(self, split: str) -> StepLoader:
         dataset = self.datasets[split]

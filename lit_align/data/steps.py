@@ -175,6 +175,20 @@ class StepLoader(DataLoader):
         self._skip = state["consumed"]
 
 
+@final
+class AsItIs:
+    """A loader that Lightning leaves alone: to predict it builds every `DataLoader` anew, from arguments it guesses."""
+
+    def __init__(self, loader: StepLoader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[PackedBatch]:
+        return iter(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
 def total_counts(counts: Iterator[Mapping[str, float]] | Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Adds up counts by name."""
     total: dict[str, float] = {}

@@ -14,14 +14,15 @@ from lit_align.losses import dpo_loss, nll, response_nll, rpo_loss, rpo_reverse_
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PreferenceBatch
 from lit_align.modules.base import AlignmentModule
+from lit_align.modules.predictions import Predictions, response_logprobs
 from lit_align.modules.reference import add_reference_logprobs
 from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.terms import Term, Terms
 
 SFTReduction = Literal["sum", "mean", "token"]
 _DISTANCES = {"kl": rpo_loss, "reverse_kl": rpo_reverse_loss, "squared": rpo_squared_loss}
-# What the same weights differ by, in nats, when the rows around them change.
-_SAME_WEIGHTS = {"float32": 1e-3, "float64": 1e-6, "bfloat16": 0.5, "float16": 0.5}
+# What the same weights may differ by, in nats a pair, when the rows around them change: in 32 bits, and in 16.
+_SAME_WEIGHTS, _SAME_WEIGHTS_IN_16_BITS = 1e-3, 0.5
 
 
 class PreferenceModule(AlignmentModule):
@@ -70,12 +71,18 @@ class PreferenceModule(AlignmentModule):
         logprobs = self.policy.logprobs(batch)
         rewards = self.implicit_rewards(batch, logprobs)
         margin = rewards[batch.chosen] - rewards[batch.rejected]
-        self._check_start(margin)
+        if self._trainer is not None and self.training and not self.global_step and self._refers_to_its_start:
+            self._check_start(batch, margin.detach())
         return {
             "preference_loss": Term(total=self.pair_loss(batch, margin).sum(), per="pairs", weight=1.0),
             **self._sft_term(batch, logprobs),
             **_observations(batch, logprobs.detach(), rewards.detach()),
         }
+
+    def predict_step(self, batch: PreferenceBatch, batch_idx: int) -> Predictions:
+        """The log-probability of each response, in nats, its number of tokens, and its implicit reward."""
+        logprobs = self.policy.logprobs(batch)
+        return {**response_logprobs(batch, logprobs), "implicit_reward": self.implicit_rewards(batch, logprobs)}
 
     def _sft_term(self, batch: PreferenceBatch, logprobs: Tensor) -> Terms:
         if not self.sft_weight:
@@ -93,17 +100,34 @@ class PreferenceModule(AlignmentModule):
         )
         return {"sft_loss": Term(total=values[batch.chosen].sum(), per="pairs", weight=self.sft_weight)}
 
-    def _check_start(self, margin: Tensor) -> None:
+    @property
+    def _refers_to_its_start(self) -> bool:
+        return self.reference is None or self.reference.fingerprint() == self.policy.fingerprint()
+
+    def _check_start(self, batch: PreferenceBatch, margin: Tensor) -> None:
         """Before the first step policy and reference are the same weights, so every margin must be zero."""
-        if self._trainer is None or not self.training or self.global_step or self.reference is not None:
-            return
-        largest = float(margin.detach().abs().max()) / self.beta if margin.numel() else 0.0
-        limit = _SAME_WEIGHTS["bfloat16" if "16" in str(self.trainer.precision) else "float32"]
-        if not largest <= limit:
-            raise ConfigError(
-                f"policy and reference differ by {largest:.3g} nats before the first step (at most {limit}): the "
-                "reference log-probabilities belong to other weights, rows or precision\nDelete the cache."
-            )
+        half = "16" in str(self.trainer.precision) or any(p.dtype.itemsize == 2 for p in self.policy.parameters())
+        limit = _SAME_WEIGHTS_IN_16_BITS if half else _SAME_WEIGHTS
+        if not self._all_ranks(_largest(margin) / self.beta <= limit):
+            # Dropout moves them too; a pass without it decides.
+            self.policy.eval()
+            with torch.no_grad():
+                rewards = self.implicit_rewards(batch, self.policy.logprobs(batch))
+            self.policy.train()
+            margin = rewards[batch.chosen] - rewards[batch.rejected]
+            if not self._all_ranks(_largest(margin) / self.beta <= limit):
+                raise ConfigError(
+                    f"policy and reference differ by {_largest(margin) / self.beta:.3g} nats before the first step "
+                    f"(at most {limit}): the reference log-probabilities belong to other weights, rows or precision\n"
+                    "Delete the cache."
+                )
+
+    def _all_ranks(self, decision: bool) -> bool:
+        return self.trainer.strategy.reduce_boolean_decision(decision, all=True)
+
+
+def _largest(margin: Tensor) -> float:
+    return float(margin.abs().max()) if margin.numel() else 0.0
 
 
 def _observations(batch: PreferenceBatch, logprobs: Tensor, rewards: Tensor) -> Terms:

@@ -17,6 +17,7 @@ from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch, RatingBatch
 from lit_align.models.heads import HEAD_CONFIG, RewardHead, load_head, logprob_features
 from lit_align.modules.base import AlignmentModule
+from lit_align.modules.predictions import Predictions
 from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.sharding import shard
 from lit_align.modules.terms import Term, Terms
@@ -128,9 +129,11 @@ class RewardRegression(AlignmentModule):
         self._errors.reset()
         return values
 
-    def predict_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
-        """The attributes of each response of a batch."""
-        return self(batch)
+    def predict_step(self, batch: PackedBatch, batch_idx: int) -> Predictions:
+        """Every attribute of each response by name, and the reward."""
+        values = self(batch)
+        named = zip(self.attributes, values.unbind(1), strict=True)
+        return {**dict(named), "reward": cast("RewardHead", self.head).reward(values)}
 
 
 def _weights(weights: str | dict[str, float]) -> dict[str, float]:

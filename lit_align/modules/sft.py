@@ -8,6 +8,7 @@ from lit_align.losses import nll
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch
 from lit_align.modules.base import AlignmentModule
+from lit_align.modules.predictions import Predictions, response_logprobs
 from lit_align.modules.schedule import OptimizerCallable, Schedule
 from lit_align.modules.terms import Term, Terms
 
@@ -41,3 +42,7 @@ class SFT(AlignmentModule):
     def losses(self, batch: PackedBatch) -> Terms:
         """The negative log-likelihood per token."""
         return {"nll": Term(total=nll(self.policy.logprobs(batch)).sum(), per="tokens", weight=1.0)}
+
+    def predict_step(self, batch: PackedBatch, batch_idx: int) -> Predictions:
+        """The log-probability of each response, in nats, and its number of tokens."""
+        return response_logprobs(batch, self.policy.logprobs(batch))

@@ -28,12 +28,18 @@ class SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning on rank zero, once."""
-        tree = redact(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
-        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
         verb = TrainerFn(stage).value  # an enum whose `str` is `TrainerFn.FITTING`
+        tree = redact(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
+        if verb == "fit" and _is_inside(tree.get("ckpt_path"), trainer.default_root_dir):
+            tree["ckpt_path"] = None  # a run that was continued: from its config it is run from the start
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
         file = "config.yaml" if verb == "fit" else f"config.{verb}.yaml"
         with atomic_write(Path(trainer.default_root_dir) / file) as out:
             out.write(text)
         for logger in trainer.loggers:
             if isinstance(logger, MLflowLogger):
                 logger.log_config(text, tree, file=file)
+
+
+def _is_inside(checkpoint: str | None, folder: str) -> bool:
+    return checkpoint is not None and Path(folder).resolve() in Path(checkpoint).resolve().parents

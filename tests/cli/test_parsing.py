@@ -2,7 +2,8 @@
 
 import pytest
 
-from lit_align.cli.parsing import parse_error
+from lit_align.cli.parsing import constructor_error, parse_error
+from lit_align.errors import ConfigError
 
 NESTED = (
     'Parser key "model":\n  Does not validate against any of the Union subtypes\n'
@@ -34,6 +35,46 @@ def test_a_wrong_type_deep_inside_is_named_by_its_whole_key():
     assert explained(NESTED.format(inner))[0].startswith("--model.beta: expected float")
 
 
+def test_an_unknown_key_of_an_optimizer_is_answered_with_its_parameters():
+    inner = (
+        'Parser key "optimizer":\n  Type Callable[[list], Optimizer] expects a function or a callable class: '
+        "Option 'wirdth' is not accepted. Got value: Namespace(class_path='textwrap.TextWrapper', init_args={{}})"
+    )
+    lines = explained(NESTED.format(inner))
+    assert lines == ["TextWrapper has no option 'wirdth' (key model.optimizer.wirdth)", "Did you mean: width?"]
+
+
+def test_of_several_classes_that_were_tried_the_one_with_a_similar_name_counts():
+    tried = [
+        f"Problem with given class_path '{path}':\n  Option 'wirdth' is not accepted"
+        for path in ("textwrap.TextWrapper", "json.JSONDecodeError")
+    ]
+    lines = explained('Parser key "trainer.callbacks":\n' + "\n".join(tried))
+    assert lines[0] == "TextWrapper has no option 'wirdth' (key trainer.callbacks.wirdth)"
+
+
+def test_a_key_that_stands_on_the_command_line_blames_no_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model:\n  lr: 1\n")
+    message = (
+        "Parser key \"model.lr\":\n  Errors:\n  - Expected a <class 'float'>\n  - Expected a dot import path string: x"
+    )
+    assert explained(message, argv=["--config", str(path), "--model.lr", "x"]) == [
+        "--model.lr: expected float, got 'x'"
+    ]
+    assert explained(message, argv=["--config", str(path)])[1] == f"in {path}:2"
+
+
+def test_what_a_constructor_refused_is_not_hidden_behind_types():
+    wrapped = ValueError("Does not validate against any of the Union subtypes\nSubtypes: ...")
+    wrapped.__cause__ = ConfigError("beta must be positive, got 0")
+    assert constructor_error(wrapped) is wrapped.__cause__
+    wrapped.__cause__ = RuntimeError("`mode` can be min, max, got up")
+    assert isinstance(constructor_error(wrapped), ConfigError)
+    plain = ValueError("a bug")
+    assert constructor_error(plain) is plain
+
+
 @pytest.mark.parametrize(
     ("message", "cause"),
     [
@@ -41,6 +82,9 @@ def test_a_wrong_type_deep_inside_is_named_by_its_whole_key():
         ("the following arguments are required: fit.data, fit.model", "missing --data, --model"),
         ('Parser key "model":\n\n  - Expected a path but DPP either not accessible or invalid\n'
          "    - Expected a dot import path string: DPP\n", "--model: no class 'DPP'"),
+        ('Parser key "model":\n  Expected an instantiatable class, but collections.abc.Sized is abstract',
+         "--model: name its class first: "),
+        ('Parser key "model":\n  module \'json\' has no attribute \'lods\'', "--model: json has no 'lods'"),
         ("something\n  entirely   new", "something entirely new"),
     ],
 )  # fmt: skip
