@@ -15,6 +15,7 @@ from lit_align.loop.results import DotPlot, LinePlot, LoopResults
 REPORT_DATA = "report.json"
 RESULTS = "results.json"
 _VERSION = 1
+_NUMBERS = ("title", "is_complete", "rows", "tables", "gates")
 
 _T = TypeVar("_T")
 
@@ -22,7 +23,7 @@ _T = TypeVar("_T")
 def write_results(results: LoopResults, path: Path) -> None:
     """Writes `results.json`: the numbers only, so that equal runs write equal files whenever and wherever they ran."""
     value = to_json(results)
-    write_json(path, {"version": _VERSION} | {name: value[name] for name in ("title", "rows", "tables", "gates")})
+    write_json(path, {"version": _VERSION} | {name: value[name] for name in _NUMBERS})
 
 
 def save_report(results: LoopResults, path: Path) -> None:

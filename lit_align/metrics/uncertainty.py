@@ -75,7 +75,8 @@ def proportion_confidence_interval(num_successes: int, *, num_trials: int, confi
     shrink = 1 + z**2 / num_trials
     centre = (share + z**2 / (2 * num_trials)) / shrink
     half = z / shrink * (share * (1 - share) / num_trials + z**2 / (4 * num_trials**2)) ** 0.5
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not leave the share itself outside, at 0 or 1.
+    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
     return MeanInterval(mean=share, low=low, high=high, num_values=num_trials)
 
 

@@ -106,7 +106,7 @@ def test_results_survive_the_file_and_equal_runs_write_equal_files(tmp_path: Pat
     content = json.loads(text)
     assert content["rows"][0]["metrics"]["strict"]["value"] == 0.8127
     assert content["rows"][1]["metrics"]["strict"]["value"] is None
-    assert content.keys() == {"version", "title", "rows", "tables", "gates"}
+    assert content.keys() == {"version", "title", "is_complete", "rows", "tables", "gates"}
 
 
 def test_a_damaged_or_newer_file_is_an_error_with_the_remedy(tmp_path: Path) -> None:
