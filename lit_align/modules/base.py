@@ -34,7 +34,10 @@ class AlignmentModule(LightningModule, ABC):
         self._step_meter = Meter()
         self._epoch_meter = Meter()
         self._applied: dict[str, float] = {}
-        self._random_states: dict[str, Any] | None = None
+        self._shown: float | None = None
+        self.logged: tuple[int, dict[str, float]] = (0, {})
+        self.validated_at: int | None = None
+        self._resumed: checkpointing.Resumed | None = None
 
     @property
     @abstractmethod
@@ -106,10 +109,10 @@ class AlignmentModule(LightningModule, ABC):
         )
 
     def on_train_start(self) -> None:
-        """Continues with the random numbers of the checkpoint."""
-        if self._random_states is not None:
-            checkpointing.restore_random_states(self._random_states)
-            self._random_states = None
+        """Continues with the rows and the random numbers of the checkpoint."""
+        if self._resumed is not None:
+            self._resumed.continue_in(self)
+            self._resumed = None
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """One micro-batch's part of the step's objective."""
@@ -129,18 +132,25 @@ class AlignmentModule(LightningModule, ABC):
             )
         self._applied = {"gradient_norm": float(norm), "learning_rate": optimizer.param_groups[0]["lr"]}
 
-    def on_train_batch_end(self, outputs: Any, batch: PackedBatch, batch_idx: int) -> None:
-        """Logs the step's values, unscaled, once its last micro-batch is done."""
-        if not self._applied:
-            return
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Moves the learning rate and logs the step's values, unscaled.
+
+        Lightning calls this once a step, before the callbacks that write checkpoints: what a checkpoint holds has then
+        been logged.
+        """
+        super().lr_scheduler_step(scheduler, metric)
         meter, applied = self._step_meter, self._applied
         self._step_meter, self._applied = Meter(), {}
-        if self.global_step % self.trainer.log_every_n_steps:
-            return
-        values = {**meter.means(self._add_up(meter.totals_tensor())), **applied}
-        self.log("train/loss", values["loss"], prog_bar=True, logger=False)
-        for logger in self.trainer.loggers:
-            logger.log_metrics({f"train/{name}": value for name, value in values.items()}, step=self.global_step)
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            values = {**meter.means(self._add_up(meter.totals_tensor())), **applied}
+            self.write("train", values)
+            self.logged, self._shown = (self.global_step, values), values["loss"]
+
+    def on_train_batch_end(self, outputs: Any, batch: PackedBatch, batch_idx: int) -> None:
+        """Shows the step's loss in the progress bar."""
+        if self._shown is not None:
+            self.log("train/loss", self._shown, prog_bar=True, logger=False)
+            self._shown = None
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Adds a batch to the epoch's sums."""
@@ -153,6 +163,7 @@ class AlignmentModule(LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Logs means over all rows, whatever the batches were."""
         self._log_epoch("validation")
+        self.validated_at = self.global_step
 
     def on_test_epoch_end(self) -> None:
         """Logs means over all rows, whatever the batches were."""
@@ -165,7 +176,15 @@ class AlignmentModule(LightningModule, ABC):
     def _log_epoch(self, stage: str) -> None:
         meter, self._epoch_meter = self._epoch_meter, Meter()
         values = {**meter.means(self._add_up(meter.totals_tensor())), **self.epoch_metrics()}
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, prog_bar=False)
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, logger=False)
+        if not self.trainer.sanity_checking:
+            self.write(stage, values)
+
+    def write(self, stage: str, values: dict[str, float]) -> None:
+        """Gives values of this step to the loggers."""
+        # Not through `self.log`: it numbers evaluations one step behind, and rounds to float32.
+        for logger in self.trainer.loggers:
+            logger.log_metrics({f"{stage}/{name}": value for name, value in values.items()}, step=self.global_step)
 
     def _add_up(self, totals: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(totals, reduce_op="sum") if self.trainer.world_size > 1 else totals
@@ -176,4 +195,5 @@ class AlignmentModule(LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint that lacks a trained weight."""
-        self._random_states = checkpointing.load(self, checkpoint)
+        resumed = checkpointing.load(self, checkpoint)
+        self._resumed = resumed if self.trainer.state.fn == "fit" else None

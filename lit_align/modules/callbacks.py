@@ -1,6 +1,8 @@
 """Trainer callbacks: stop at a step boundary when asked to, and leave a model folder behind."""
 
+import os
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any, final
@@ -17,7 +19,8 @@ from lit_align.modules.export import save_model
 class StopOnSignal(Callback):
     """On SIGTERM or SIGINT finishes the optimizer step, writes a checkpoint and ends the run with `Interrupted`.
 
-    A second signal ends it at once. Between steps, so that no accumulated gradient is lost.
+    Between steps, so that no accumulated gradient is lost. A second signal ends the run at once, and so does the first
+    one where training has not begun.
 
     Args:
         path: The checkpoint to write.
@@ -26,29 +29,51 @@ class StopOnSignal(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._received = False
+        self._training = False
         self._before: dict[int, Any] = {}
         self._step = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Takes over both signals; impossible outside the main thread, where they stay as they are."""
-        if stage != "fit":
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._receive)
-            except ValueError:
-                return
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+            self._take_over()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gives the signals back for a moment: Lightning is about to remember the handlers that it restores later."""
+        self._give_back()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the signals over again, from a handler of Lightning's that ends a run within a step."""
+        self._step, self._training = trainer.global_step, True
+        self._take_over()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the signals back; no `teardown` follows."""
+        self._give_back()
+        self._training = False
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Gives the signals back."""
+        self._give_back()
+        self._training = False
+
+    def _take_over(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._receive)
+
+    def _give_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._before = {}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if not self._training:
+            raise Interrupted("stopped before the first step; the same command begins again")
         if self._received:
-            raise KeyboardInterrupt
+            raise Interrupted("stopped within a step; the checkpoint before it is the last one")
         self._received = True
+        # Not `print`: the signal may have interrupted one, and streams cannot be entered twice.
+        os.write(2, b"stopping after this step, with a checkpoint; once more to stop at once\n")
 
     def on_train_batch_end(
         self,

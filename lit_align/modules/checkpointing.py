@@ -1,19 +1,81 @@
 """What a Lightning checkpoint of an alignment module holds besides optimizer and loops."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
+from lit_align.data.steps import StepLoader
 from lit_align.errors import ConfigError, NonFiniteError
 from lit_align.modules.randomness import random_states, restore_random_states
 
 if TYPE_CHECKING:
     from lit_align.modules.base import AlignmentModule
 
-__all__ = ["gradient_norm", "load", "restore_random_states", "save"]
-
 KEY = "lit_align"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What a checkpoint says about the moment it was written.
+
+    Attributes:
+        random_states: See `random_states`.
+        consumed: Batches that the epoch's loader had given; None where the loader does not keep count.
+        validation_due: Whether this step's validation had yet to come.
+        logged: What had been logged of this step.
+    """
+
+    random_states: dict[str, Any]
+    consumed: int | None
+    validation_due: bool
+    logged: dict[str, float]
+
+    @classmethod
+    def of(cls, module: "AlignmentModule") -> "Resumed":
+        """The present moment of a module's training."""
+        trainer, loader = module.trainer, module.trainer.train_dataloader
+        consumed = None
+        if isinstance(loader, StepLoader):
+            # All of an epoch is consumed at its end: the next one starts at its first row.
+            consumed = loader.state_dict()["consumed"] % int(trainer.num_training_batches)
+        due = module.validated_at != trainer.global_step and _validates_now(trainer)
+        step, logged = module.logged
+        return cls(
+            random_states=random_states(),
+            consumed=consumed,
+            validation_due=due,
+            logged=logged if step == trainer.global_step else {},
+        )
+
+    def continue_in(self, module: "AlignmentModule") -> None:
+        """Puts the random generators and the training loader where they were; makes up for a missed validation.
+
+        Lightning leaves the loader at its start when it was made before the checkpoint was read, as it is to know the
+        number of steps; and it skips the validation that follows the step of the checkpoint.
+        """
+        restore_random_states(self.random_states)
+        trainer, loader = module.trainer, module.trainer.train_dataloader
+        if self.consumed is not None and isinstance(loader, StepLoader):
+            loader.load_state_dict({"consumed": self.consumed})
+        module.logged = (trainer.global_step, self.logged)
+        if self.validation_due:
+            if self.logged:
+                # A resumed logger drops what it has from the first step it is given: this one.
+                module.write("train", self.logged)
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
+
+def _validates_now(trainer: Trainer) -> bool:
+    """Whether a validation follows the batch that training is at."""
+    every, loop = trainer.check_val_every_n_epoch, trainer.fit_loop
+    if not trainer.enable_validation or not trainer.val_check_batch or (trainer.current_epoch + 1) % (every or 1):
+        return False
+    return ((loop.total_batch_idx if every is None else loop.batch_idx) + 1) % trainer.val_check_batch == 0
 
 
 def save(module: "AlignmentModule", checkpoint: dict[str, Any]) -> None:
@@ -37,15 +99,20 @@ def save(module: "AlignmentModule", checkpoint: dict[str, Any]) -> None:
         "fingerprint": backbone.fingerprint(),
         "head": None if head is None else head.describe(),
         "chat": _chat(module),
-        "random_states": random_states(),
+        "resumed": vars(Resumed.of(module)),
     }
 
 
-def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> dict[str, Any] | None:
-    """Checks a checkpoint against the module and returns its random states."""
+def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> Resumed:
+    """Checks a checkpoint against the module and returns what training continues with."""
     description = checkpoint.get(KEY)
     if description is None:
         raise ConfigError("the checkpoint was not written by a lit-align module")
+    if description["module"] != _class_path(module):
+        wrote, continues = (path.rpartition(".")[2] for path in (description["module"], _class_path(module)))
+        raise ConfigError(
+            f"the checkpoint is of {wrote}, not of {continues}\nExport it (lit-align export) and start from the folder."
+        )
     if description["fingerprint"] != module.trained.fingerprint():
         raise ConfigError(
             "the checkpoint continues other weights than the ones the backbone names (fingerprints differ)"
@@ -55,7 +122,7 @@ def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> dict[str, Any
     if missing:
         raise ConfigError(f"the checkpoint lacks {len(missing)} trained weights, first {missing[0]}")
     module.strict_loading = False  # frozen weights are not in the file; what must be is checked above
-    return description["random_states"]
+    return Resumed(**description["resumed"])
 
 
 def gradient_norm(module: nn.Module) -> Tensor:
@@ -68,7 +135,9 @@ def gradient_norm(module: nn.Module) -> Tensor:
 
 
 def _finite(value: Tensor) -> bool:
-    local = value.to_local() if hasattr(value, "to_local") else value
+    from torch.distributed.tensor import DTensor
+
+    local = value.to_local() if isinstance(value, DTensor) else value
     return bool(torch.isfinite(local).all())
 
 

@@ -66,7 +66,10 @@ def make_module(toy: dict[str, str]) -> Callable[..., Any]:
     def make(objective: str, **options: Any) -> Any:
         from torch.optim import SGD
 
-        network = lit_align.HFBackbone(config=LLAMA, tokenizer=toy["tokenizer"], **options.pop("backbone", {}))
+        backbone = {"config": LLAMA, "tokenizer": toy["tokenizer"], **options.pop("backbone", {})}
+        if "pretrained" in backbone:
+            del backbone["config"], backbone["tokenizer"]
+        network = lit_align.HFBackbone(**backbone)
         options.setdefault("optimizer", lambda params: SGD(params, lr=0.1))
         if objective in ("DPO", "RPO"):
             options.setdefault("cache_dir", toy["cache"])
@@ -88,5 +91,34 @@ def make_data(toy: dict[str, str]) -> Callable[..., Any]:
             "RPO": (lit_align.PreferenceData, "pairs"),
         }[objective]
         return kind(toy[file], **{"global_batch_size": 8, "seed": 1, **options})
+
+    return make
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Callable[..., Any]:
+    """Builds a quiet Trainer with the settings of the command line; metrics lie in `tmp_path / name`."""
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from lit_align.modules.checkpoint_io import AtomicCheckpointIO
+    from lit_align.tracking import JsonlLogger
+
+    def make(name: str = "run", **options: Any) -> Trainer:
+        folder = tmp_path / name
+        defaults = {
+            "default_root_dir": folder,
+            "logger": JsonlLogger(folder),
+            "plugins": [AtomicCheckpointIO()],
+            "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in options.get("callbacks", [])),
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            "accelerator": "cpu",
+            "gradient_clip_val": 1.0,
+        }
+        return Trainer(**{**defaults, **options})
 
     return make

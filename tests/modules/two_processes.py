@@ -29,7 +29,7 @@ LLAMA = {
 class WriteFirstGradient(Callback):
     """Writes the gradient of the first optimizer step, from rank zero."""
 
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:  # noqa: ANN001
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
         if trainer.global_step == 0 and trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
