@@ -88,14 +88,13 @@ class AlignmentCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A Trainer that always writes metrics.jsonl, saves atomically and stops cleanly."""
         given, root = dict(self._get(self.config_init, "trainer")), self._root
-        callbacks = list(given["callbacks"] or [])
+        callbacks = _listed(given["callbacks"])
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(root, given)
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(root / "predictions.jsonl"))
         callbacks.append(TrackData(root / "model"))
-        plugins = given["plugins"] or []
-        plugins = list(plugins) if isinstance(plugins, list) else [plugins]
+        plugins = _listed(given["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins) and "model_parallel" not in str(
             given["strategy"]
         ):
@@ -111,7 +110,8 @@ class AlignmentCLI(LightningCLI):
     def _fit_callbacks(self, root: Path, given: dict[str, Any]) -> list[Any]:
         folder = root / "checkpoints"
         callbacks: list[Any] = [StopOnSignal(folder / "interrupted.ckpt")]
-        has_checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in given["callbacks"] or [])
+        # One that watches a metric does not save what a kill would cost.
+        has_checkpoint = any(isinstance(c, ModelCheckpoint) and c.monitor is None for c in _listed(given["callbacks"]))
         enabled = given["enable_checkpointing"] is not False
         if enabled and not has_checkpoint:
             callbacks.append(_timed_checkpoint(folder, self._get(self.config_init, "save_every_minutes")))
@@ -129,8 +129,7 @@ class AlignmentCLI(LightningCLI):
                 uri = "sqlite:///runs/mlflow.db"
             experiment = self._get(self.config_init, "experiment")
             return [*loggers, MLflowLogger(root, experiment_name=experiment, tracking_uri=uri)]
-        more = given if isinstance(given, list) else [given] if given else []
-        return [*loggers, *more]
+        return [*loggers, *_listed(given or None)]
 
     def _refuse_to_overwrite(self, root: Path) -> None:
         resumes = self._get(self.config, "ckpt_path")
@@ -215,6 +214,11 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")  # only `fit` needs them
+
+
+def _listed(given: Any) -> list[Any]:
+    """The values of an option that takes one, several or none."""
+    return list(given) if isinstance(given, list) else [] if given is None else [given]
 
 
 def _timed_checkpoint(folder: Path, minutes: float) -> ModelCheckpoint:

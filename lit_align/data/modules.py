@@ -1,5 +1,6 @@
 """LightningDataModules: rows from files to packed batches, with every dropped row accounted for."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -156,7 +157,18 @@ class AlignmentData(LightningDataModule):
             except DataError as error:
                 # A template refuses a conversation without knowing where it stands.
                 raise DataError(str(error) if row.place in str(error) else f"{row.place}: {error}") from error
+        self._refuse_unknown_tokens(encoded)
         return self.arrange(encoded)
+
+    def _refuse_unknown_tokens(self, rows: Sequence[EncodedRow]) -> None:
+        module = self.trainer.lightning_module if self.trainer else None
+        known = math.inf if module is None else module.trained.vocab_size
+        for row in rows:
+            if row.tree.highest_token >= known:
+                raise ConfigError(
+                    f"{row.place}: the tokenizer makes token {row.tree.highest_token}, the model has {known} tokens\n"
+                    "They do not belong together: check data.tokenizer, or vocab_size of a model from scratch."
+                )
 
     def _refuse_leaks(self) -> None:
         """Stops when a held-out prompt is trained on, which makes every validation number a lie."""

@@ -52,6 +52,11 @@ class Backbone(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of tokens it has embeddings for."""
+
+    @property
+    @abstractmethod
     def max_length(self) -> int | None:
         """Most tokens from the start of a prompt to the end of a response; None where there is no limit."""
 

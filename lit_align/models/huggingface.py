@@ -141,6 +141,10 @@ class HFBackbone(Backbone):
         return self._read_config().get_text_config().hidden_size
 
     @property
+    def vocab_size(self) -> int:
+        return self._read_config().get_text_config().vocab_size
+
+    @property
     def max_length(self) -> int | None:
         config = self._read_config().get_text_config()
         rope = getattr(config, "rope_parameters", None) or {}

@@ -42,6 +42,11 @@ class Tree:
     def __len__(self) -> int:
         return len(self.prompt) + sum(len(response.ids) for response in self.responses)
 
+    @property
+    def highest_token(self) -> int:
+        """The largest id in it; -1 where it is empty."""
+        return max(max(ids, default=-1) for ids in (self.prompt, *(response.ids for response in self.responses)))
+
 
 def pack(
     trees: Sequence[Tree],
