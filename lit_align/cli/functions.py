@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ActionYesNo
@@ -39,6 +39,8 @@ def function_parser(function: Callable[..., int | None], *, prog: str) -> Parser
     for parameter in inspect.signature(function).parameters.values():
         name, options = _argument(parameter, hints[parameter.name])
         parser.add_argument(name, help=help_texts.get(parameter.name), **options)
+        if dict in {get_origin(kind) for kind in (hints[parameter.name], *get_args(hints[parameter.name]))}:
+            parser.mappings.append(parameter.name)
     parser.add_argument("--config", action="config", help="YAML file with any of these options; later options win.")
     return parser
 

@@ -10,6 +10,7 @@ from typing import Any
 import jsonargparse
 
 from lit_align.cli.configs import config_files, locate
+from lit_align.cli.dotted import joined
 from lit_align.cli.suggestions import nearest
 from lit_align.errors import ConfigError, LitAlignError
 
@@ -31,10 +32,15 @@ _TYPE = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>")
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """A parser whose errors are `ConfigError`s and whose help writes types as one reads them."""
+    """A parser whose errors are `ConfigError`s and whose help writes types as one reads them.
+
+    Attributes:
+        mappings: Names of the options that are mappings, whose keys may be given one by one.
+    """
 
     def __init__(self, *, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+        self.mappings: list[str] = []
 
     def format_help(self) -> str:
         """The help, with `str` for `<class 'str'>`."""
@@ -47,7 +53,7 @@ class Parser(jsonargparse.ArgumentParser):
             ConfigError: Where it does not fit, in at most six lines.
         """
         try:
-            return self.parse_args(argv)
+            return self.parse_args(joined(argv, self.mappings))
         except argparse.ArgumentError as error:
             options = [option for action in self._actions for option in action.option_strings]
             raise parse_error(str(error), options=options, argv=argv, prog=self.prog) from error
