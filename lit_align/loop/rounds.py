@@ -119,14 +119,14 @@ class Rounds:
         training: Training,
         sampled: Sampled,
         min_margin: float,
+        finished_only: bool = True,
         title: str,
     ) -> Artifact:
         """One round: the policy's own samples, scored and paired, train it against itself as the reference."""
         samples = self.generate(policy, prompts, sampled, title=f"samples for {title}")
         scored = self.score(reward_model, samples, title=f"scores for {title}")
-        pairs = self.runner.add(
-            Pair(rows=rows_of(scored), min_margin=min_margin), title=f"pairs for {title}", iteration=self.iteration
-        )
+        pair = Pair(rows=rows_of(scored), min_margin=min_margin, finished_only=finished_only)
+        pairs = self.runner.add(pair, title=f"pairs for {title}", iteration=self.iteration)
         stage = Fit(
             config=training.config(objective, "PreferenceData"),
             models={POLICY: policy},

@@ -129,6 +129,8 @@ class Pair(Stage):
         min_margin: Pairs whose rewards are nearer than this are dropped.
         min_yield: The stage fails if fewer than this share of the prompts gives a pair: a generator that always says
             the same teaches nothing.
+        finished_only: Whether responses that were cut off for length are left out. Where they are not, training takes
+            the place where they were cut for their end; `cut_off` counts them.
     """
 
     version: ClassVar[int] = 1
@@ -137,15 +139,17 @@ class Pair(Stage):
     rows: Part
     min_margin: float = 0.0
     min_yield: float = 0.02
+    finished_only: bool = True
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Pairs and writes; every prompt without a pair is counted under its reason."""
         pairs: list[dict[str, Any]] = []
+        cut_off = 0
         dropped = {"no_finished_response": 0, "identical_responses": 0, "small_margin": 0}
         groups = list(by_prompt(self.rows.path))
         number = len(groups)
         for group in groups:
-            usable = [r for r in group if r.get("finish_reason", "stop") == "stop" and r["response"].strip()]
+            usable = [r for r in group if r["response"].strip() and not (self.finished_only and _is_cut_off(r))]
             if len(usable) < 2:
                 dropped["no_finished_response"] += 1
                 continue
@@ -156,6 +160,7 @@ class Pair(Stage):
                 dropped["small_margin"] += 1
             else:
                 pairs.append(_pair(best, worst))
+                cut_off += _is_cut_off(best) + _is_cut_off(worst)
         if len(pairs) < self.min_yield * number or not pairs:
             raise DataError(
                 f"{self.rows.artifact.title}: only {len(pairs)} of {number} prompts give a pair, at least "
@@ -164,7 +169,8 @@ class Pair(Stage):
         write_jsonl(output / ROWS, pairs)
         longer = sum(len(p["chosen"]) > len(p["rejected"]) for p in pairs) / len(pairs)
         margin = sum(p["chosen_reward"] - p["rejected_reward"] for p in pairs) / len(pairs)
-        return {"read": number, "kept": len(pairs), "dropped": dropped, "mean_margin": margin, "chosen_longer": longer}
+        measured = {"mean_margin": margin, "chosen_longer": longer, "cut_off": cut_off}
+        return {"read": number, "kept": len(pairs), "dropped": dropped, **measured}
 
 
 def sample(model: Artifact, prompts: Part, output: Path, **sampling: Any) -> dict[str, Any]:
@@ -189,6 +195,10 @@ def by_prompt(path: Path) -> Iterator[list[dict[str, Any]]]:
     """The samples of each prompt, which stand together."""
     for _, rows in groupby(read_rows(path), key=lambda row: row["id"]):
         yield list(rows)
+
+
+def _is_cut_off(row: dict[str, Any]) -> bool:
+    return row.get("finish_reason", "stop") != "stop"
 
 
 def _reward(row: dict[str, Any]) -> float:
