@@ -127,7 +127,9 @@ class Bench:
         before: Policy | None = None
         for title, (kind, model) in policies.items():
             plain = {
-                name: add(PolicyPreferenceAccuracy(model=model, rows=self.held_out(name)), title=f"{title} on {name}")
+                name: add(
+                    PolicyPreferenceAccuracy(model=model, rows=self.held_out(name)), title=f"{name} pairs, {title}"
+                )
                 for name in preferences
             }
             policy = Policy(
@@ -151,7 +153,7 @@ class Bench:
         return {
             name: self.runner.add(
                 ImplicitRewardAccuracy(policy=accuracy, reference=reference.preferences[name]),
-                title=f"implicit reward of {title} on {name}",
+                title=f"{name} pairs, implicit reward of {title}",
             )
             for name, accuracy in accuracies.items()
         }

@@ -1,6 +1,5 @@
 """The loop on real data: a tokenizer, a small model, two stages of SFT, a reward model, DPO and RPO."""
 
-from pathlib import Path
 from typing import Any, final
 
 from lit_align.loop.evaluation import PreferenceAccuracy
@@ -58,6 +57,7 @@ class RealData(Program):
         rpo_rewards: Training on our own rewards.
         sampled: How the policy answers for that.
         min_margin: Least difference of reward between the two responses of a pair.
+        finished_only: Whether pairs are made of responses that end by themselves only.
         num_prompts: Prompts that the policy answers for that.
         num_evaluation_prompts: Held-out prompts that every policy answers to be compared.
     """
@@ -66,7 +66,7 @@ class RealData(Program):
         self,
         *,
         seed: int = 0,
-        root: Path | None = None,
+        root: str | None = None,
         code_alpaca: DataSet = sources.CODE_ALPACA,
         alpaca: DataSet = sources.ALPACA,
         dolly: DataSet = sources.DOLLY,
@@ -87,6 +87,7 @@ class RealData(Program):
         rpo_rewards: Training,
         sampled: Sampled,
         min_margin: float = 0.0,
+        finished_only: bool = True,
         num_prompts: int,
         num_evaluation_prompts: int,
     ) -> None:
@@ -114,6 +115,7 @@ class RealData(Program):
         self.rpo_rewards = rpo_rewards
         self.sampled = sampled
         self.min_margin = min_margin
+        self.finished_only = finished_only
         self.num_prompts = num_prompts
         self.num_evaluation_prompts = num_evaluation_prompts
         self.made = Made()
@@ -234,5 +236,6 @@ class RealData(Program):
             training=self.rpo_rewards,
             sampled=self.sampled,
             min_margin=self.min_margin,
+            finished_only=self.finished_only,
             title="RPO on own rewards",
         )

@@ -82,7 +82,7 @@ class OpenedSet:
     max_held_out: int | None
 
 
-def open_set(data_set: DataSet, kind: str, *, root: Path | None, runner: Runner) -> OpenedSet:
+def open_set(data_set: DataSet, kind: str, *, root: str | None, runner: Runner) -> OpenedSet:
     """Finds a data set's files, or its hub id.
 
     Raises:
@@ -110,7 +110,7 @@ def open_set(data_set: DataSet, kind: str, *, root: Path | None, runner: Runner)
     )
 
 
-def local_copy(path: str, folder: str, *, root: Path | None) -> Path | None:
+def local_copy(path: str, folder: str, *, root: str | None) -> Path | None:
     """The local folder or file of a data set or model; None where it is only on the hub.
 
     Raises:
@@ -121,9 +121,9 @@ def local_copy(path: str, folder: str, *, root: Path | None) -> Path | None:
         return given
     if root is None:
         return None
-    copy = root.expanduser() / folder
+    copy = Path(root).expanduser() / folder
     if not copy.exists():
-        found = ", ".join(sorted(entry.name for entry in root.expanduser().glob("*/"))[:12]) or "nothing"
+        found = ", ".join(sorted(entry.name for entry in Path(root).expanduser().glob("*/"))[:12]) or "nothing"
         raise ConfigError(f"root: {copy} does not exist, and {path} is no local path\nThere: {found}")
     return copy
 
