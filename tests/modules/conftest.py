@@ -122,3 +122,15 @@ def make_trainer(tmp_path: Path) -> Callable[..., Any]:
         return Trainer(**{**defaults, **options})
 
     return make
+
+
+@pytest.fixture
+def read_metrics_of() -> Callable[..., dict[str, float]]:
+    """Reads what a Trainer logged at a step."""
+    from lit_align.tracking import read_metrics
+
+    def read(trainer: Any, step: int = 1) -> dict[str, float]:
+        path = Path(trainer.default_root_dir) / "metrics.jsonl"
+        return {name: value for name, at, value in read_metrics(path) if at == step}
+
+    return read
