@@ -56,11 +56,12 @@ class Session:
         """
         question = (*self.history, Message(role="user", content=text))
         request = Request(key=f"turn {self._num_replies}", prompt_ids=self._chat.encode_prompt(question))
+        sampling = self._fitting(request)
         self._num_replies += 1
         ids: list[int] = []
         said = ""
         try:
-            for token in self._generator.stream(request, sampling=self._fitting(request)):
+            for token in self._generator.stream(request, sampling=sampling):
                 if token in self._generator.stop_ids:
                     break
                 ids.append(token)

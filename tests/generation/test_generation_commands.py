@@ -120,8 +120,9 @@ def test_a_character_of_several_tokens_is_said_once_it_is_whole(model_folder, mo
 
 
 def test_chat_says_when_the_context_is_full_and_goes_on(talk):
-    _, err = talk("fox " * 200, "/exit", "never")
+    out, err = talk("fox " * 200, "a dog", "/exit", "never", temperature="0")
     assert "fills the context of 128" in err
+    assert out == talk("a dog", temperature="0")[0]
 
 
 def test_chat_without_a_template_continues_text(talk):
