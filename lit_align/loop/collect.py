@@ -127,6 +127,7 @@ def pairs(built: Iterable[Built]) -> Table:
         Column(key="pairs", title="Pairs kept", percent=False),
         Column(key="margin", title="Mean margin", percent=False),
         Column(key="longer", title="Chosen is longer"),
+        Column(key="cut_off", title="Responses cut off", percent=False),
     )
     rows = [
         {
@@ -135,6 +136,7 @@ def pairs(built: Iterable[Built]) -> Table:
             "pairs": Metric(value=results["kept"]),
             "margin": Metric(value=results["mean_margin"]),
             "longer": Metric(value=results["chosen_longer"]),
+            "cut_off": Metric(value=results["cut_off"]),
         }
         for _, manifest in built
         if stage_class(manifest) == _PAIR
@@ -181,7 +183,9 @@ def _kind(manifest: Mapping[str, Any]) -> str:
     names = [name for name in manifest["files"] if name not in RUNNER_FILES]
     if any(name.endswith(_WEIGHTS) for name in names):
         return "model"
-    return "data" if any(name.endswith(_ROWS) for name in names) else stage_class(manifest).lower()
+    if any(name.endswith(_ROWS) for name in names):
+        return "data"
+    return "gate" if stage_class(manifest) in (_GATE, _CHAMPION) else "numbers"
 
 
 def _followed(entry: Mapping[str, Any]) -> str:

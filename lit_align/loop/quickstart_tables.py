@@ -84,7 +84,7 @@ def generated_data(measured: Measured) -> Table:
         for title, iteration in measured.made.data_checks
         if (metric := measured.data_check(title, iteration)) is not None
     ]
-    meaning = "One response a prompt, as sampled for demonstrations; selected data are those with the highest rewards."
+    meaning = "One response a prompt: the first sample, or the best by reward of the prompts with the highest rewards."
     return Table(title="Correctness of generated data", meaning=meaning, columns=columns, rows=tuple(rows))
 
 

@@ -3,6 +3,8 @@
 import logging
 import os
 import shlex
+import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,12 +101,21 @@ def store_at(save_dir: str | Path, *, tracking_uri: str | None = None, experimen
 def ui_command(uri: str) -> str:
     """What a user types or opens to see the runs behind a tracking URI.
 
-    >>> ui_command("sqlite:////tmp/runs/mlflow.db")
-    'mlflow ui --backend-store-uri sqlite:////tmp/runs/mlflow.db'
+    >>> ui_command("sqlite:////tmp/runs/mlflow.db").partition("mlflow")[2]
+    ' ui --backend-store-uri sqlite:////tmp/runs/mlflow.db'
     """
     if uri.startswith(("http://", "https://")):
         return redact_text(uri)
-    return f"mlflow ui --backend-store-uri {shlex.quote(redact_text(uri))}"
+    return f"{shlex.quote(_program())} ui --backend-store-uri {shlex.quote(redact_text(uri))}"
+
+
+def _program() -> str:
+    """`mlflow`, with the folder of this environment where the shell would not find it."""
+    beside = Path(sys.executable).with_name("mlflow")
+    if shutil.which("mlflow") or not beside.is_file():
+        return "mlflow"
+    here = os.path.relpath(beside)
+    return str(beside) if here.startswith(os.pardir) else here
 
 
 @contextmanager
