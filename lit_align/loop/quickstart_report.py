@@ -78,8 +78,9 @@ def _champion_sentence(measured: Measured, iteration: int) -> Iterator[str]:
     if champion is None:
         return
     gap = measured.gap("champion", iteration)
-    is_defined = gap is not None and not math.isnan(gap.value)
-    share = f", {_percent(gap)} of the way from the teacher to the ceiling" if is_defined else ""
+    share = ""
+    if gap is not None and not math.isnan(gap.value):
+        share = f", {_percent(gap)} of the way from the teacher to the ceiling"
     name = measured.chosen_title(iteration)
     yield f"The champion of iteration {iteration}, {name}, is right on {_percent(champion)}{share}."
 
