@@ -54,7 +54,7 @@ class Quickstart(Program):
         reward: Training = Training(lr=2e-3, epochs=4, batch_size=16),
         preference: Training = Training(lr=3e-4),
         min_margin: float = 0.5,
-        keep: float = 0.75,
+        keep: float = 0.65,
         min_pair_accuracy: float = 0.75,
         break_reward_model: bool = False,
     ) -> None:
@@ -72,7 +72,7 @@ class Quickstart(Program):
         self.keep = keep
         self.min_pair_accuracy = min_pair_accuracy
         self.break_reward_model = break_reward_model
-        self.taught = Sampled(num_samples=2, temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
+        self.taught = Sampled(temperature=0.8, max_new_tokens=MAX_NEW_TOKENS)
         self.made = Made()
 
     def build(self, runner: Runner) -> None:
@@ -155,7 +155,7 @@ class Quickstart(Program):
         """A generator teaches a base by what the reward model selects of its responses; preferences do the rest."""
         rounds = Rounds(runner, number, self.seed + number)
         said = rounds.generate(teacher, self.prompts(f"sft_{number}"), self.taught, title=f"{name}'s responses")
-        every = rounds.select(said, keep=1.0, title=f"{name}'s first responses")
+        every = rounds.select(said, keep=1.0, title=f"all of the {name}'s responses")
         self._verify(runner, every, f"{name}'s data", number)
         self._demonstrate(rounds, self.prompts(f"sft_{number}"), "ceiling")
         rated = {name: teacher}
@@ -163,7 +163,7 @@ class Quickstart(Program):
             rated["naive student"] = self._demonstrate(rounds, rows_of(every), "naive student")
         reward_model = self._reward_model(rounds, rated)
         scored = rounds.score(reward_model, said, title=f"scores of the {name}'s responses")
-        chosen = rounds.select(scored, choose="best", keep=self.keep, title=f"best of the {name}'s responses")
+        chosen = rounds.select(scored, keep=self.keep, title=f"the better of the {name}'s responses")
         self._verify(runner, chosen, "selected data", number)
         student = self._demonstrate(rounds, rows_of(chosen), "student")
         training = Training(**{**vars(self.preference), "lr": self.preference.lr / number})
