@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast, final
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json, write_jsonl
 from lit_align.loop.gates import PER_PROMPT
+from lit_align.loop.intervals import mean, proportion
 from lit_align.loop.parts import Part, model_path
 from lit_align.loop.sampling import read_rows, sample
 from lit_align.loop.stage import Artifact, Stage, StageContext
-from lit_align.metrics import mean_confidence_interval, proportion_confidence_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,62 +119,67 @@ class PreferenceAccuracy(Stage):
 @final
 @dataclass(frozen=True, kw_only=True)
 class PolicyPreferenceAccuracy(Stage):
-    """How often a policy prefers the response that people chose, by its log-probabilities.
+    """How often a policy gives more log-probability to the response that people chose; a tie is a miss.
 
-    With a reference the margin is that of the implicit rewards (arXiv:2305.18290, section 4) over beta; without one, of
-    the log-probabilities themselves, which favour short responses. `per_prompt.jsonl` holds `correct` and the margin,
-    in nats, of every pair by `id`.
+    Log-probabilities favour short responses: what training on preferences changed is told by `ImplicitRewardAccuracy`.
+    `per_prompt.jsonl` holds `correct` and the margin, in nats, of every pair by `id`.
 
     Args:
         model: The policy.
         rows: Held-out preference pairs.
-        reference: What its log-probabilities are compared with.
+    """
+
+    version: ClassVar[int] = 2
+    shown: ClassVar[tuple[str, ...]] = ("accuracy", "mean_margin")
+
+    model: Artifact
+    rows: Part
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Reads both responses of every pair."""
+        from lit_align.modules.inference import Reader
+
+        reader = Reader(model_path(self.model))
+        pairs, values, accounting = _read_pairs(
+            reader, self.rows, lambda batch: batch.sum_by_response(reader.backbone.logprobs(batch)), context
+        )
+        margins = [float(chosen - rejected) for chosen, rejected in values]
+        return {**_pair_results(output, pairs, margins), **accounting}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ImplicitRewardAccuracy(Stage):
+    """How often a policy's implicit reward (arXiv:2305.18290, section 4) prefers the response that people chose.
+
+    The margin of a pair, over beta, is the policy's log-probability margin minus the reference's: what training on
+    preferences changed, whatever the lengths of the responses are. `per_prompt.jsonl` as in the inputs.
+
+    Args:
+        policy: What `PolicyPreferenceAccuracy` measured of the policy, without a reference.
+        reference: The same of the reference.
     """
 
     version: ClassVar[int] = 1
     shown: ClassVar[tuple[str, ...]] = ("accuracy", "mean_margin")
 
-    model: Artifact
-    rows: Part
-    reference: Artifact | None = None
+    policy: Artifact
+    reference: Artifact
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
-        """Reads both responses of every pair with the policy, and with the reference."""
-        pairs, logps, accounting = self._logps(self.model, context)
-        if self.reference is None:
-            change = logps
-        else:
-            others, base, _ = self._logps(self.reference, context)
-            if [pair.place for pair in others] != [pair.place for pair in pairs]:
-                raise DataError("policy and reference do not read the same pairs: their contexts differ")
-            change = [own - other for own, other in zip(logps, base, strict=True)]
-        results = _pair_results(output, pairs, [float(chosen - rejected) for chosen, rejected in change])
-        names = ("chosen_logp", "rejected_logp")
-        means = {name: _mean([float(logp[side]) for logp in logps]) for side, name in enumerate(names)}
-        changes = {f"{name}_change": _mean([float(item[side]) for item in change]) for side, name in enumerate(names)}
-        return {**results, **means, **(changes if self.reference else {}), **accounting}
-
-    def _logps(
-        self, model: Artifact, context: StageContext
-    ) -> tuple[list["Preference"], list["Tensor"], dict[str, Any]]:
-        from lit_align.modules.inference import Reader
-
-        reader = Reader(model_path(model))
-        return _read_pairs(
-            reader, self.rows, lambda batch: batch.sum_by_response(reader.backbone.logprobs(batch)), context
+        """Subtracts the margins pair by pair."""
+        own, other = (
+            {row["id"]: row["margin"] for row in read_rows(artifact.path / PER_PROMPT)}
+            for artifact in (self.policy, self.reference)
         )
-
-
-def proportion(name: str, verdicts: Sequence[Any]) -> dict[str, Any]:
-    """A share with its 95 % interval and the number it is of, as results under `name`."""
-    interval = proportion_confidence_interval(int(sum(verdicts)), num_trials=len(verdicts))
-    return {name: interval.mean, f"{name}_interval": [interval.low, interval.high], f"{name}_n": len(verdicts)}
-
-
-def mean(name: str, values: Sequence[float]) -> dict[str, Any]:
-    """A mean with its 95 % interval and the number it is of, as results under `name`."""
-    interval = mean_confidence_interval(values)
-    return {name: interval.mean, f"{name}_interval": [interval.low, interval.high], f"{name}_n": len(values)}
+        if own.keys() != other.keys() or not own:
+            raise DataError(f"{self.policy.title} and {self.reference.title} did not read the same pairs")
+        margins = {name: margin - other[name] for name, margin in own.items()}
+        rows = [{"id": name, "correct": float(margin > 0), "margin": margin} for name, margin in margins.items()]
+        write_jsonl(output / PER_PROMPT, rows)
+        ties = sum(row["margin"] == 0 for row in rows)
+        correct = proportion("accuracy", [row["correct"] for row in rows])
+        return {**correct, **mean("mean_margin", list(margins.values())), "ties": ties}
 
 
 def _answer_tree(reader: "Reader", row: Mapping[str, Any]) -> tuple["Tree | None", bool]:

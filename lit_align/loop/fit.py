@@ -94,7 +94,15 @@ def _is_preference(config: Mapping[str, Any]) -> bool:
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    """Sets the value of a dotted key; a number is a place in a list that is there.
+
+    >>> config = {"train": [None, {"path": None}]}
+    >>> _set(config, "train.1.path", "rows.jsonl")
+    >>> config
+    {'train': [None, {'path': 'rows.jsonl'}]}
+    """
     *path, last = key.split(".")
+    place: Any = config
     for name in path:
-        config = config.setdefault(name, {})
-    config[last] = value
+        place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+    place[int(last) if isinstance(place, list) else last] = value

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from lit_align.files import write_jsonl
-from lit_align.loop.evaluation import proportion
+from lit_align.loop.intervals import proportion
 from lit_align.loop.parts import ROWS, Part
 from lit_align.loop.sampling import by_prompt, read_rows, sample
 from lit_align.loop.stage import Artifact, Stage, StageContext

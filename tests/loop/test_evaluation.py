@@ -7,9 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from lit_align.errors import DataError
 from lit_align.files import write_jsonl
 from lit_align.loop import Artifact, StageContext
-from lit_align.loop.evaluation import PolicyPreferenceAccuracy, PreferenceAccuracy, RewardOfResponses
+from lit_align.loop.evaluation import (
+    ImplicitRewardAccuracy,
+    PolicyPreferenceAccuracy,
+    PreferenceAccuracy,
+    RewardOfResponses,
+)
 from lit_align.loop.parts import Part
 from lit_align.synthesis.toy import build_tokenizer, sample_tasks
 
@@ -125,22 +131,36 @@ def test_a_reward_model_is_compared_with_the_choices_of_people(models, context, 
     assert [row["correct"] for row in read(tmp_path / "per_prompt.jsonl")] == wins
 
 
-def test_a_policy_prefers_by_its_implicit_reward(models, context, tmp_path):
+def test_a_policy_prefers_by_its_log_probability_and_by_its_implicit_reward(models, context, tmp_path):
     from lit_align.modules.inference import Reader, logprob_rows
 
     tasks = sample_tasks(8, seed=0)
     pairs = [{"prompt": t.prompt, "chosen": t.answer, "rejected": f"{t.answer} 1"} for t in tasks]
     rows = rows_file(tmp_path / "pairs.jsonl", pairs)
-    against = PolicyPreferenceAccuracy(model=models.policy, reference=models.other, rows=rows).run(tmp_path, context)
-    margins = [row["margin"] for row in read(tmp_path / "per_prompt.jsonl")]
-    logps = {}
+    margins = {}
     for name in ("policy", "other"):
-        reader = Reader(str(getattr(models, name).path))
-        logprob_rows(reader, tmp_path / "pairs.jsonl", tmp_path / f"{name}.jsonl")
-        logps[name] = read(tmp_path / f"{name}.jsonl")
-    for margin, own, base in zip(margins, logps["policy"], logps["other"], strict=True):
-        gain = {side: own[f"{side}_logp"] - base[f"{side}_logp"] for side in ("chosen", "rejected")}
-        assert math.isclose(margin, gain["chosen"] - gain["rejected"], abs_tol=1e-4)
-    alone = PolicyPreferenceAccuracy(model=models.policy, rows=rows).run(tmp_path, context)
-    assert alone["accuracy"] != against["accuracy"]
-    assert alone["longer_accuracy"] == 0.0
+        (tmp_path / name).mkdir()
+        model = getattr(models, name)
+        results = PolicyPreferenceAccuracy(model=model, rows=rows).run(tmp_path / name, context)
+        logprob_rows(Reader(str(model.path)), tmp_path / "pairs.jsonl", tmp_path / f"{name}.jsonl")
+        expected = [row["chosen_logp"] - row["rejected_logp"] for row in read(tmp_path / f"{name}.jsonl")]
+        margins[name] = [row["margin"] for row in read(tmp_path / name / "per_prompt.jsonl")]
+        assert margins[name] == pytest.approx(expected, abs=1e-4)
+        assert results["accuracy"] == sum(margin > 0 for margin in expected) / len(pairs)
+        assert results["longer_accuracy"] == 0.0
+    measured = {name: artifact(tmp_path / name) for name in ("policy", "other")}
+    stage = ImplicitRewardAccuracy(policy=measured["policy"], reference=measured["other"])
+    results = stage.run(tmp_path, context)
+    changes = [own - base for own, base in zip(margins["policy"], margins["other"], strict=True)]
+    assert [row["margin"] for row in read(tmp_path / "per_prompt.jsonl")] == pytest.approx(changes)
+    assert results["accuracy"] == sum(change > 0 for change in changes) / len(changes)
+    assert results["mean_margin"] == pytest.approx(sum(changes) / len(changes))
+
+
+def test_implicit_rewards_are_of_the_same_pairs(context, tmp_path):
+    context.progress(1, 1)
+    for name, ids in (("policy", "ab"), ("reference", "ac")):
+        write_jsonl(tmp_path / name / "per_prompt.jsonl", ({"id": key, "margin": 1.0} for key in ids))
+    both = {name: artifact(tmp_path / name) for name in ("policy", "reference")}
+    with pytest.raises(DataError, match="did not read the same pairs"):
+        ImplicitRewardAccuracy(**both).run(tmp_path, context)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from lit_align.errors import DataError
 from lit_align.files import write_jsonl
-from lit_align.loop.evaluation import mean, proportion
-from lit_align.loop.gates import PER_PROMPT
 from lit_align.loop.parts import Part, model_path
 from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Artifact, Stage, StageContext
@@ -57,41 +55,6 @@ class DemonstrationLoss(Stage):
             ]
         write_jsonl(output / PER_ROW, rows)
         return results
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class ImplicitRewardAccuracy(Stage):
-    """How often a policy's implicit reward (arXiv:2305.18290, section 4) prefers the response that people chose.
-
-    The margin of a pair, over beta, is the policy's log-probability margin minus the reference's: what training on
-    preferences changed, whatever the lengths of the responses are. `per_prompt.jsonl` as in the inputs.
-
-    Args:
-        policy: What `PolicyPreferenceAccuracy` measured of the policy, without a reference.
-        reference: The same of the reference.
-    """
-
-    version: ClassVar[int] = 1
-    shown: ClassVar[tuple[str, ...]] = ("accuracy", "mean_margin")
-
-    policy: Artifact
-    reference: Artifact
-
-    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
-        """Subtracts the margins pair by pair."""
-        own, other = (
-            {row["id"]: row["margin"] for row in read_rows(artifact.path / PER_PROMPT)}
-            for artifact in (self.policy, self.reference)
-        )
-        if own.keys() != other.keys() or not own:
-            raise DataError(f"{self.policy.title} and {self.reference.title} did not read the same pairs")
-        margins = {name: margin - other[name] for name, margin in own.items()}
-        rows = [{"id": name, "correct": float(margin > 0), "margin": margin} for name, margin in margins.items()]
-        write_jsonl(output / PER_PROMPT, rows)
-        ties = sum(row["margin"] == 0 for row in rows)
-        correct = proportion("accuracy", [row["correct"] for row in rows])
-        return {**correct, **mean("mean_margin", list(margins.values())), "ties": ties}
 
 
 @final

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lit_align.loop.evaluation import PolicyPreferenceAccuracy, RewardOfResponses
+from lit_align.loop.evaluation import ImplicitRewardAccuracy, PolicyPreferenceAccuracy, RewardOfResponses
 from lit_align.loop.fit import Fit
 from lit_align.loop.parts import Part
-from lit_align.loop.real_data.evaluation import DemonstrationLoss, ImplicitRewardAccuracy
+from lit_align.loop.real_data.evaluation import DemonstrationLoss
 from lit_align.loop.real_data.reading import EVALUATION, HELD_OUT, TRAIN, file_of
 from lit_align.loop.rounds import POLICY, Rounds, Training
 from lit_align.loop.runner import Runner
