@@ -1,5 +1,6 @@
 """Stages that measure models on held-out rows: rewards of a policy's responses, and accuracy on preferences."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,14 +231,12 @@ def _values(reader: "Reader", trees: Sequence["Tree"], read: "Read", context: St
 
 def _pair_results(output: Path, pairs: Sequence["Preference"], margins: Sequence[float]) -> dict[str, Any]:
     correct = [margin > 0 for margin in margins]
-    seen: dict[str, int] = {}
-    rows = []
+    seen, rows = Counter[str](), []
     for pair, margin, verdict in zip(pairs, margins, correct, strict=True):
         turns = [[turn.role, turn.content] for turn in pair.prompt]
         name = sha256_of_json([turns, pair.chosen, pair.rejected])[:20]
-        seen[name] = seen.get(name, -1) + 1
-        row_id = f"{name}-{seen[name]}" if seen[name] else name
-        rows.append({"id": row_id, "correct": float(verdict), "margin": margin})
+        rows.append({"id": f"{name}-{seen[name]}", "correct": float(verdict), "margin": margin})
+        seen[name] += 1
     write_jsonl(output / PER_PROMPT, rows)
     longer = [len(pair.chosen) > len(pair.rejected) for pair in pairs]
     return {

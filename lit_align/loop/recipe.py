@@ -62,7 +62,7 @@ def load_recipe(recipe: str | Path, *, init_args: Mapping[str, Any] | None = Non
         raise ConfigError(_unknown(unknown[0], [*SETTINGS, *_PROGRAM], path))
     if "class_path" not in values:
         raise ConfigError(
-            f"no class_path in {path}\nIt names the program, such as lit_align.loop.programs.WeakToStrong"
+            f"no class_path in {path}\nIt names the program, such as lit_align.loop.weak_to_strong.WeakToStrong"
         )
     program = {"class_path": values.pop("class_path"), "init_args": merged(values.pop("init_args", None), init_args)}
     parser = _parser()

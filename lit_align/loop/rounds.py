@@ -14,6 +14,12 @@ from lit_align.loop.stage import Artifact
 POLICY = "model.init_args.policy.init_args.pretrained"
 """The key of a config that names the weights a policy starts from."""
 
+BACKBONE = "model.init_args.backbone.init_args.pretrained"
+"""The same of a reward model."""
+
+TRAIN = "data.init_args.train"
+"""The key of a config that names the rows to train on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -68,6 +74,21 @@ class Sampled:
     top_p: float = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Demonstrations of another stage that are trained on again.
+
+    Attributes:
+        rows: Where they are.
+        fraction: Their share of the mixture.
+        split: Which part of a folder or hub data set.
+    """
+
+    rows: Part
+    fraction: float
+    split: str = "train"
+
+
 @dataclass(frozen=True)
 class Rounds:
     """Adds stages to a runner under titles of one iteration.
@@ -76,11 +97,13 @@ class Rounds:
         runner: Takes the stages.
         iteration: The loop's iteration; None outside it.
         seed: Of every stage that draws.
+        num_devices: Devices of a training stage.
     """
 
     runner: Runner
     iteration: int | None = None
     seed: int = 0
+    num_devices: int = 1
 
     def generate(self, model: Artifact, prompts: Part, sampled: Sampled, *, title: str) -> Artifact:
         """Samples of a model."""
@@ -99,15 +122,24 @@ class Rounds:
             Select(rows=rows_of(samples), keep=keep, choose=choose), title=title, iteration=self.iteration
         )
 
-    def sft(self, base: Artifact, rows: Part, training: Training, *, title: str) -> Artifact:
-        """A policy fine-tuned on demonstrations."""
-        stage = Fit(
-            config=training.config("SFT", "SFTData"),
-            models={POLICY: base},
-            rows={"data.init_args.train": rows},
-            seed=self.seed,
-        )
-        return self.runner.add(stage, title=title, iteration=self.iteration)
+    def sft(
+        self, base: Artifact, rows: Part, training: Training, *, title: str, replay: Replay | None = None
+    ) -> Artifact:
+        """A policy fine-tuned on demonstrations, with some of another stage's among them."""
+        config = training.config("SFT", "SFTData")
+        if replay is None:
+            return self._fit(config, {POLICY: base}, {TRAIN: rows}, title=title)
+        repeated = {"path": None, "split": replay.split, "replay_fraction": replay.fraction, "of": "mixture"}
+        config["data"]["init_args"]["train"] = [None, repeated]
+        return self._fit(config, {POLICY: base}, {f"{TRAIN}.0": rows, f"{TRAIN}.1.path": replay.rows}, title=title)
+
+    def reward_model(
+        self, base: Artifact, ratings: Part, training: Training, *, title: str, split: str = "train"
+    ) -> Artifact:
+        """A reward model that has learned ratings."""
+        config = training.config("RewardRegression", "RatingData", network="backbone")
+        config["data"]["init_args"]["train"] = {"path": None, "split": split}
+        return self._fit(config, {BACKBONE: base}, {f"{TRAIN}.path": ratings}, title=title)
 
     def prefer(
         self,
@@ -127,13 +159,16 @@ class Rounds:
         scored = self.score(reward_model, samples, title=f"scores for {title}")
         pair = Pair(rows=rows_of(scored), min_margin=min_margin, finished_only=finished_only)
         pairs = self.runner.add(pair, title=f"pairs for {title}", iteration=self.iteration)
-        stage = Fit(
-            config=training.config(objective, "PreferenceData"),
-            models={POLICY: policy},
-            rows={"data.init_args.train": rows_of(pairs)},
-            seed=self.seed,
-        )
-        return self.runner.add(stage, title=title, iteration=self.iteration)
+        config = training.config(objective, "PreferenceData")
+        return self._fit(config, {POLICY: policy}, {TRAIN: rows_of(pairs)}, title=title)
+
+    def _fit(
+        self, config: dict[str, Any], models: dict[str, Artifact], rows: dict[str, Part], *, title: str
+    ) -> Artifact:
+        if self.num_devices > 1:
+            config["trainer"]["devices"] = self.num_devices
+        stage = Fit(config=config, models=models, rows=rows, seed=self.seed)
+        return self.runner.add(stage, title=title, iteration=self.iteration, num_devices=self.num_devices)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
