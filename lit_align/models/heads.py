@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lit_align.errors import ConfigError
 from lit_align.files import atomic_write, write_json
 from lit_align.models.batch import PackedBatch
+from lit_align.models.gathering import full_state_dict
 
 HEAD_CONFIG = "reward_head.json"
 HEAD_WEIGHTS = "reward_head.safetensors"
@@ -89,9 +90,11 @@ class RewardHead(nn.Module):
         names = ("hidden_size", "attributes", "weights", "logprob_features", "inner_size")
         return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in names}
 
-    def save(self, folder: Path) -> None:
-        """Writes the head into a model folder."""
-        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+    def save(self, folder: Path, *, write: bool = True) -> None:
+        """Writes the head into a model folder; every rank of a distributed run calls this, those with `write` write."""
+        state = {name: value.contiguous() for name, value in full_state_dict(self).items()}
+        if not write:
+            return
         with atomic_write(folder / HEAD_WEIGHTS, "wb") as file:
             file.write(save(state))
         write_json(folder / HEAD_CONFIG, self.describe())

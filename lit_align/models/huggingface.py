@@ -17,7 +17,8 @@ from lit_align.models.attention import CARRIED, Attention
 from lit_align.models.backbone import Backbone, Convert, Shard
 from lit_align.models.batch import PackedBatch
 from lit_align.models.fingerprint import model_fingerprint
-from lit_align.models.loading import build, dtype_of, load_config
+from lit_align.models.gathering import full_state_dict
+from lit_align.models.loading import build, dtype_of, load_config, seeded
 from lit_align.models.lora import LoRA, merged
 from lit_align.models.probe import probe
 from lit_align.models.projection import LogitTransform, projected_logprobs
@@ -37,7 +38,7 @@ class HFBackbone(Backbone):
         dropout: Probability of every dropout of the architecture; the checkpoint's own settings are ignored.
         dtype: What weights are stored and updated in. Small updates vanish in 16 bits: train in float32
             (with `--trainer.precision bf16-mixed` for speed) unless you know better.
-        seed: Of the initial weights, with `config`.
+        seed: Of the initial weights, with `config`, and of adapters.
     """
 
     def __init__(
@@ -86,9 +87,13 @@ class HFBackbone(Backbone):
             model.enable_input_require_grads()
         self.model = model
         self._logits = _logit_transform(model)
+        # The architecture is probed where it was built, on the CPU in most runs, where a plugin's kernel may not exist.
+        attention, self.attention = self.attention, Attention()
         probe(self, model)
+        self.attention = attention
         if self.lora is not None:
-            self.lora.inject(model)
+            with seeded(self.seed):
+                self.lora.inject(model)
         if convert is not None:
             convert(self)
             self._refuse_other_dtype(dtype)
@@ -177,10 +182,10 @@ class HFBackbone(Backbone):
         self, folder: Path, *, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int], write: bool = True
     ) -> None:
         state = full_state_dict(self.built)
-        if self.lora is not None:
-            state = merged(self.built, state)
         if not write:
             return
+        if self.lora is not None:
+            state = merged(self.built, state)
         building = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
@@ -201,16 +206,6 @@ class HFBackbone(Backbone):
                 f"trainer.precision stores weights in {changed.pop()}, the backbone asks for {dtype}: small updates "
                 "would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone."
             )
-
-
-def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """A model's weights on the CPU, gathered from all ranks where they are sharded."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-    from torch.distributed.tensor import DTensor
-
-    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
-        return {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
 
 def _write_model(

@@ -1,7 +1,8 @@
 """Builds Hugging Face causal language models: dtype, dropout and attention are never what a default made of them."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def load_config(pretrained: str | None, config: Mapping[str, Any] | None) -> Pre
     return _from_hub(AutoConfig.from_pretrained, str(pretrained))
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draws on the CPU from a seed, and leaves all generators as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
 def build(
     pretrained: str | None, config: PretrainedConfig, *, dtype: torch.dtype, dropout: float, seed: int
 ) -> PreTrainedModel:
@@ -48,8 +57,7 @@ def build(
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": IMPLEMENTATION}
     try:
         if pretrained is None:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
+            with seeded(seed):
                 model = AutoModelForCausalLM.from_config(config, **options)
         else:
             model = _from_hub(AutoModelForCausalLM.from_pretrained, pretrained, config=config, **options)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -16,7 +15,7 @@ from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch
 from lit_align.modules import checkpointing
 from lit_align.modules.schedule import OptimizerCallable, Schedule, parameter_groups
-from lit_align.modules.sharding import shard
+from lit_align.modules.sharding import sharding
 from lit_align.modules.terms import Meter, Terms, objective
 
 
@@ -66,12 +65,9 @@ class AlignmentModule(LightningModule, ABC):
         if self._trainer is None:
             self.trained.configure_model()
             return
+        shard = sharding(self.trainer)
         self.prepare()
-        sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
-        self.trained.configure_model(
-            convert=self.trainer.precision_plugin.convert_module,
-            shard=(lambda module: shard(module, self.device_mesh)) if sharded else None,
-        )
+        self.trained.configure_model(convert=self.trainer.precision_plugin.convert_module, shard=shard)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimizer over two parameter groups, and its schedule by step."""
@@ -176,7 +172,9 @@ class AlignmentModule(LightningModule, ABC):
     def _log_epoch(self, stage: str) -> None:
         meter, self._epoch_meter = self._epoch_meter, Meter()
         values = {**meter.means(self._add_up(meter.totals_tensor())), **self.epoch_metrics()}
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, logger=False)
+        named = {f"{stage}/{name}": value for name, value in values.items()}
+        # Ranks have the same values already; without `sync_dist` Lightning warns that they may not.
+        self.log_dict(named, logger=False, sync_dist=self.trainer.world_size > 1)
         if not self.trainer.sanity_checking:
             self.write(stage, values)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 
 from lit_align.data.steps import StepLoader
@@ -79,7 +80,7 @@ def _validates_now(trainer: Trainer) -> bool:
 
 
 def save(module: "AlignmentModule", checkpoint: dict[str, Any]) -> None:
-    """Drops frozen weights, adds the description that export and resume need.
+    """Drops frozen weights unless they are sharded, adds the description that export and resume need.
 
     Raises:
         NonFiniteError: A weight is NaN or infinite; the checkpoint before stays the newest.
@@ -89,18 +90,31 @@ def save(module: "AlignmentModule", checkpoint: dict[str, Any]) -> None:
     state = checkpoint["state_dict"]
     for name in list(state):
         if name not in trainable and name not in buffers:
-            del state[name]
+            if not isinstance(module.trainer.strategy, ModelParallelStrategy):  # it reads all or nothing
+                del state[name]
         elif state[name].is_floating_point() and not _finite(state[name]):
             raise NonFiniteError(f"{name} is not finite: no checkpoint is written; the last good one stays")
     backbone, head = module.trained, getattr(module, "head", None)
+    resumed = Resumed.of(module)
+    if resumed.consumed:
+        _reopen_epoch(checkpoint)
     checkpoint[KEY] = {
         "module": _class_path(module),
         "backbone": {"class_path": _class_path(backbone), "init_args": backbone.describe()},
         "fingerprint": backbone.fingerprint(),
         "head": None if head is None else head.describe(),
         "chat": _chat(module),
-        "resumed": vars(Resumed.of(module)),
+        "resumed": vars(resumed),
     }
+
+
+def _reopen_epoch(checkpoint: dict[str, Any]) -> None:
+    """An epoch that `max_steps` or early stopping cut short goes on when training does; Lightning counts it as done."""
+    progress = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
+    for counts in progress.values():
+        unfinished = counts["ready"] - 1
+        counts.update({name: min(counts[name], unfinished) for name in ("processed", "completed")})
+        checkpoint["epoch"] = unfinished
 
 
 def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> Resumed:
@@ -117,11 +131,13 @@ def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> Resumed:
         raise ConfigError(
             "the checkpoint continues other weights than the ones the backbone names (fingerprints differ)"
         )
-    state = checkpoint["state_dict"]
+    module.strict_loading = False  # frozen weights are not in the file; what must be is checked here
+    state = checkpoint.get("state_dict")
+    if state is None:  # a sharded checkpoint: read into the module by the strategy, which misses nothing
+        return Resumed(**description["resumed"])
     missing = [name for name, parameter in module.named_parameters() if parameter.requires_grad and name not in state]
     if missing:
         raise ConfigError(f"the checkpoint lacks {len(missing)} trained weights, first {missing[0]}")
-    module.strict_loading = False  # frozen weights are not in the file; what must be is checked above
     return Resumed(**description["resumed"])
 
 
@@ -147,4 +163,8 @@ def _chat(module: "AlignmentModule") -> dict[str, Any] | None:
 
 
 def _class_path(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    from torch.distributed.fsdp import FSDPModule
+
+    # FSDP2 puts a class of its own before the one it was given.
+    own = next(kind for kind in type(value).__mro__ if not issubclass(kind, FSDPModule))
+    return f"{own.__module__}.{own.__qualname__}"

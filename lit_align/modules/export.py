@@ -40,10 +40,10 @@ def write_folder(backbone: Backbone, head: RewardHead | None, folder: Path, chat
     if write:
         folder.parent.mkdir(parents=True, exist_ok=True)
     backbone.save(building, tokenizer=_with_template(chat), terminator_ids=chat.terminator_ids, write=write)
+    if head is not None:
+        head.save(building, write=write)
     if not write:
         return
-    if head is not None:
-        head.save(building)
     if folder.exists():
         shutil.rmtree(folder)
     building.rename(folder)

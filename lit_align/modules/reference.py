@@ -1,12 +1,13 @@
 """Reference log-probabilities: computed once before training, kept on disk under what they depend on."""
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import ModelParallelStrategy
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -14,9 +15,10 @@ from lit_align.announce import announce
 from lit_align.data.dataset import PackedDataset
 from lit_align.data.kinds import PreferenceData
 from lit_align.data.steps import MicroBatch, by_tokens
+from lit_align.errors import ResourceError
 from lit_align.files import atomic_write, sha256_of_json
 from lit_align.models.backbone import Backbone
-from lit_align.modules.sharding import shard
+from lit_align.modules.sharding import sharding
 from lit_align.progress import progress
 
 _ROWS_PER_PART = 512  # what a killed run computes again, at most, on each rank
@@ -30,6 +32,12 @@ def add_reference_logprobs(
     The column is kept on disk, keyed by the reference's weights, the precision and attention that compute it, and the
     tokens of all rows; a new reference or changed row is another key. The reference is built only where a part is
     missing, and freed before the policy is built.
+
+    Args:
+        data: A data module that is set up.
+        reference: A backbone that is not built, and never is: a copy of it computes.
+        trainer: Says where, in which precision, and with which other processes.
+        cache_dir: See `DPO`. Every process of the run must see it.
     """
     root = _cache_root(cache_dir)
     for split, dataset in data.datasets.items():
@@ -37,13 +45,14 @@ def add_reference_logprobs(
             continue
         folder = root / _key(reference, dataset, trainer)[:32]
         parts = _parts(len(dataset))
-        missing = [part for part in parts if not _path(folder, part).exists()]
+        # One process looks: another one, later, would already find what the first has written.
+        missing = trainer.strategy.broadcast([part for part in parts if not _path(folder, part).exists()])
         announce(
             f"reference log-probabilities of {split}: {reference.tokenizer_source} "
-            f"(sha256 {reference.fingerprint()[:16]}), {'cached in' if not missing else 'computing into'} {folder}"
+            f"(sha256 {reference.fingerprint()[:16]}), {'computing into' if missing else 'cached in'} {folder}"
         )
         if missing:
-            _compute(missing, dataset, reference, trainer, folder, data.evaluation_tokens)
+            _compute(missing, dataset, copy.deepcopy(reference), trainer, folder, data.evaluation_tokens)
         trainer.strategy.barrier("reference log-probabilities")
         dataset.reference = [row for part in parts for row in _read(folder, part, dataset)]
 
@@ -56,22 +65,18 @@ def _compute(
     folder: Path,
     max_tokens: int,
 ) -> None:
-    strategy = trainer.strategy
-    sharded = isinstance(strategy, ModelParallelStrategy)
-    reference.configure_model(
-        convert=trainer.precision_plugin.convert_module,
-        shard=(lambda module: shard(module, strategy.device_mesh)) if sharded else None,
-    )
-    reference.to(strategy.root_device)
+    shard = sharding(trainer)
+    reference.configure_model(convert=trainer.precision_plugin.convert_module, shard=shard)
+    # The weights alone decide: no dropout, whatever the reference was given.
+    reference.to(trainer.strategy.root_device).eval()
     # Sharded weights take every rank through every forward pass; otherwise ranks divide the parts.
-    mine = list(parts) if sharded else list(parts)[trainer.global_rank :: trainer.world_size]
+    mine = parts if shard is not None else parts[trainer.global_rank :: trainer.world_size]
     with progress("reference log-probabilities", total=sum(len(part) for part in mine), unit="rows") as advance:
         for part in mine:
             values = _logprobs_of_rows(part, dataset, reference, trainer, max_tokens)
-            if not sharded or trainer.is_global_zero:
+            if shard is None or trainer.is_global_zero:
                 _write(folder, part, values)
             advance(len(part))
-    reference.to("cpu")
 
 
 @torch.no_grad()
@@ -119,5 +124,12 @@ def _write(folder: Path, part: range, values: Tensor) -> None:
 
 
 def _read(folder: Path, part: range, dataset: PackedDataset) -> list[Tensor]:
-    values = load_file(_path(folder, part))["logprobs"]
-    return list(values.split([int(dataset.counts[row]["tokens"]) for row in part]))
+    path = _path(folder, part)
+    try:
+        values = load_file(path)["logprobs"]
+        return list(values.split([int(dataset.counts[row]["tokens"]) for row in part]))
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ResourceError(
+            f"{path}: the cached reference log-probabilities cannot be read: {error}\n"
+            "Delete the file to compute it again. Processes on several machines need a cache_dir that all of them see."
+        ) from error

@@ -5,21 +5,21 @@ from typing import cast, final
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 from torch.optim import AdamW
 
 from lit_align.data.kinds import RatingData
-from lit_align.errors import ConfigError
+from lit_align.errors import ConfigError, DataError
 from lit_align.losses import HELPSTEER_ATTRIBUTES, REWARD_WEIGHTS, nll, regression_loss
 from lit_align.metrics import AttributeErrors
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch, RatingBatch
 from lit_align.models.heads import HEAD_CONFIG, RewardHead, load_head, logprob_features
+from lit_align.models.loading import seeded
 from lit_align.modules.base import AlignmentModule
 from lit_align.modules.predictions import Predictions
 from lit_align.modules.schedule import OptimizerCallable, Schedule
-from lit_align.modules.sharding import shard
+from lit_align.modules.sharding import sharding
 from lit_align.modules.terms import Term, Terms
 
 
@@ -69,16 +69,30 @@ class RewardRegression(AlignmentModule):
     def trained(self) -> Backbone:
         return self.backbone
 
+    def prepare(self) -> None:
+        """Refuses data whose ratings are not the head's, or that has nothing for the language-model term."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, RatingData):
+            return
+        if list(data.attributes) != self.attributes:
+            raise ConfigError(f"data.attributes {list(data.attributes)} are not the model's {self.attributes}")
+        train = data.datasets.get("train")
+        if self.lm_weight and train is not None and not any(counts["lm_tokens"] for counts in train.counts):
+            raise DataError(
+                f"lm_weight is {self.lm_weight}, but no response has {data.lm_attribute} >= {data.lm_threshold}\n"
+                "Lower data.lm_threshold, choose another data.lm_attribute, or set lm_weight to 0."
+            )
+
     def configure_model(self) -> None:
         """Builds the backbone and its head."""
         super().configure_model()
         if self.head is not None:
             return
         self.head = self._make_head()
-        if not (self.lm_weight or self.logprob_features):
+        if not (self.lm_weight or self.head.logprob_features):
             _freeze_output_head(self.backbone)
-        if self._trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy):
-            shard(self.head, self.device_mesh)
+        if (shard := sharding(self._trainer)) is not None:
+            shard(self.head)
 
     def _make_head(self) -> RewardHead:
         folder = Path(getattr(self.backbone, "pretrained", None) or "/nonexistent")
@@ -86,14 +100,17 @@ class RewardRegression(AlignmentModule):
             head = load_head(folder)
             if list(head.attributes) != self.attributes:
                 raise ConfigError(f"{folder}: its head predicts {list(head.attributes)}, asked for {self.attributes}")
+            if self.logprob_features and not head.logprob_features:
+                raise ConfigError(f"{folder}: its head reads no log-probabilities: leave logprob_features out")
             return head
-        head = RewardHead(
-            hidden_size=self.backbone.hidden_size,
-            attributes=self.attributes,
-            weights=self.weights,
-            logprob_features=self.logprob_features,
-            inner_size=self.inner_size,
-        )
+        with seeded(0):  # the same head in every process
+            head = RewardHead(
+                hidden_size=self.backbone.hidden_size,
+                attributes=self.attributes,
+                weights=self.weights,
+                logprob_features=self.logprob_features,
+                inner_size=self.inner_size,
+            )
         data = self._trainer and getattr(self.trainer, "datamodule", None)
         if isinstance(data, RatingData) and "train" in data.datasets:
             head.standardise(data.ratings("train"))

@@ -74,13 +74,12 @@ def fit(make_module: Callable, make_data: Callable, make_trainer: Callable, tmp_
     import lit_align
 
     def run(name: str, *callbacks: Callback, objective: str = "SFT", **options: Any) -> Path:
-        module = make_module(
-            objective,
-            backbone={"config": GPT2, "dropout": 0.1, **options.pop("backbone", {})},
-            optimizer=lambda params: AdamW(params, lr=1e-2),
-            schedule=lit_align.Schedule(shape="cosine", warmup_steps=2),
-            **options.pop("module", {}),
-        )
+        arguments = {
+            "backbone": {"config": GPT2, "dropout": 0.1, **options.pop("backbone", {})},
+            "optimizer": lambda params: AdamW(params, lr=1e-2),
+            "schedule": lit_align.Schedule(shape="cosine", warmup_steps=2),
+        }
+        module = make_module(objective, **{**arguments, **options.pop("module", {})})
         data = make_data(objective, validation_fraction=0.2, **options.pop("data", {}))
         every_step = ModelCheckpoint(dirpath=tmp_path / name, filename="{step}", every_n_train_steps=1, save_top_k=-1)
         ckpt_path = options.pop("ckpt_path", None)
@@ -145,6 +144,33 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(fit: Callable, tmp_pa
         with pytest.raises(Stopped):
             fit(name, At(hook, step, stop))
         assert_same_end(whole, fit(name, ckpt_path=tmp_path / name / f"step={step}.ckpt"))
+
+
+class StopEarly(Callback):
+    """Ends training after a step, as early stopping and time limits do."""
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        trainer.should_stop = trainer.global_step == STEPS + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "callbacks"),
+    [({"max_steps": 3}, []), ({"max_steps": STEPS + 1}, []), ({"max_epochs": 1}, []), ({}, [StopEarly()])],
+)
+def test_a_finished_run_is_extended(first: dict, callbacks: list, fit: Callable, tmp_path: Path) -> None:
+    import lit_align
+
+    constant = {"schedule": lit_align.Schedule(warmup_steps=2)}
+    whole = fit("whole", module=constant)
+    end = fit("parts", *callbacks, module=constant, **first) / "end.ckpt"
+    assert torch.load(end, weights_only=True)["global_step"] < EPOCHS * STEPS
+    again = fit("parts", module=constant, ckpt_path=end)
+    if callbacks:  # which ended with a validation
+        lines = (again / "metrics.jsonl").read_text().splitlines()
+        kept = [line for line in lines if f'"step": {STEPS + 1}, "validation' not in line]
+        assert len(kept) == len(lines) - 1
+        (again / "metrics.jsonl").write_text("".join(line + "\n" for line in kept))
+    assert_same_end(whole, again)
 
 
 @pytest.mark.parametrize("objective", ["RewardRegression", "RPO"])
