@@ -123,10 +123,10 @@ class RealData(Program):
     def build(self, runner: Runner) -> None:
         """Adds all stages."""
         bench, tokenizer = self._data(runner)
-        base = runner.add(self._pretrain(bench, tokenizer), title="pretrain")
+        base = runner.add(self._pretrain(bench, tokenizer), title="pretrained")
         code = bench.sft(base, bench.train("code_alpaca"), self.code, title="SFT on code")
         general = bench.sft(code, self._mixture(bench), self.general, title="SFT")
-        reward_model = self._reward_model(bench, general)
+        reward_model = self._reward_model(bench, base)
         preferred = bench.prefer(general, self._preferences(bench), self.dpo, objective="DPO", title="DPO")
         scores = bench.train("ultrafeedback")
         scored = bench.prefer(preferred, scores, self.rpo_scores, objective="RPO", title="RPO on scores")

@@ -23,7 +23,9 @@ def columns(measured: Measured) -> tuple[Column, ...]:
     for policy in measured.policies():
         for name in measured.results(policy.loss) or {}:
             meaning = f"Nats a token of held-out {name_of(name)} responses."
-            found[f"loss_{name}"] = Column(key=f"loss_{name}", title=name_of(name), percent=False, meaning=meaning)
+            found[f"loss_{name}"] = Column(
+                key=f"loss_{name}", title=f"{name_of(name)} loss", percent=False, meaning=meaning
+            )
         for name in policy.implicit:
             key, title = f"implicit_{name}", f"{name_of(name)} pairs"
             meaning = f"Held-out pairs of {name_of(name)} whose chosen response gained more log-probability than the "
