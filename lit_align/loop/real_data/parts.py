@@ -10,6 +10,7 @@ from lit_align.loop.parts import Part
 from lit_align.loop.real_data.evaluation import DemonstrationLoss
 from lit_align.loop.real_data.reading import EVALUATION, HELD_OUT, TRAIN, file_of
 from lit_align.loop.rounds import POLICY, Rounds, Training
+from lit_align.loop.rounds import TRAIN as TRAIN_ROWS
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import Generate
 from lit_align.loop.stage import Artifact
@@ -22,7 +23,6 @@ KINDS = {
     "ultrafeedback": "preference",
     "hh_rlhf": "preference",
 }
-TRAIN_ROWS = "data.init_args.train"
 VALIDATION_ROWS = "data.init_args.validation"
 
 

@@ -9,17 +9,17 @@ from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.program import Program
 from lit_align.loop.real_data import sources
 from lit_align.loop.real_data.evaluation import RatingErrors
-from lit_align.loop.real_data.parts import KINDS, TRAIN_ROWS, VALIDATION_ROWS, Bench, Made, names_of
+from lit_align.loop.real_data.parts import KINDS, VALIDATION_ROWS, Bench, Made, names_of
 from lit_align.loop.real_data.reading import HELD_OUT, PROMPTS, TEXTS, TRAIN, HoldOut, file_of
 from lit_align.loop.real_data.report import write_real_data_report
 from lit_align.loop.real_data.sources import DataSet, open_set
 from lit_align.loop.real_data.stages import TOKENIZER, Mixture, TrainTokenizer, WithinContext
-from lit_align.loop.rounds import Rounds, Sampled, Training
+from lit_align.loop.rounds import BACKBONE, Rounds, Sampled, Training
+from lit_align.loop.rounds import TRAIN as TRAIN_ROWS
 from lit_align.loop.runner import Runner
 from lit_align.loop.stage import Artifact
 
 _TITLE = "The loop on real data"
-_BACKBONE = "model.init_args.backbone.init_args.pretrained"
 _TOKENIZER = "model.init_args.policy.init_args.tokenizer"
 _SPECIAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}  # of every tokenizer that is trained here
 
@@ -205,7 +205,7 @@ class RealData(Program):
         train, held_out = bench.train("helpsteer2"), bench.held_out("helpsteer2")
         fit = Fit(
             config=self.reward.config("RewardRegression", "RatingData", network="backbone"),
-            models={_BACKBONE: start},
+            models={BACKBONE: start},
             rows={TRAIN_ROWS: train, VALIDATION_ROWS: held_out},
             seed=self.seed,
         )

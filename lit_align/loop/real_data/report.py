@@ -53,7 +53,7 @@ def _summary(measured: Measured, stopped: tuple[GateVerdict, ...]) -> Iterator[s
         yield (
             f"{data['train_rows']:,} rows to train on and {data['held_out_rows']:,} rows to measure on, from "
             f"{len(data['sets'])} data sets. Every number is measured on rows whose prompts nothing was trained on. "
-            "Models of this size show that the methods run and move what they train; they are not good models."
+            "The numbers tell whether each method moved what it trains, not how good the models are."
         )
     mixture = measured.results(measured.made.mixture)
     if mixture is not None:
