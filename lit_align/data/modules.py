@@ -36,7 +36,7 @@ class AlignmentData(LightningDataModule):
         validation: Held-out rows, likewise.
         test: Rows of `lit-align test`.
         predict: Rows of `lit-align predict`.
-        validation_fraction: Without `validation`, this share of the training prompts is held out.
+        validation_fraction: Where there is no `validation`, this share of the training prompts is held out.
         tokenizer: A folder, hub id or SentencePiece `.model`; the model's own unless given.
         template: `tokenizer` (its chat template, or raw text where it has none), `raw`, the name of a template that
             comes with lit-align, or a `.jinja` file.
@@ -80,8 +80,6 @@ class AlignmentData(LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        if validation_fraction and validation:
-            raise ConfigError("data: give either validation or validation_fraction, not both")
         if global_batch_size < 1:
             raise ConfigError(f"data.global_batch_size must be positive, got {global_batch_size}")
         self.sources = {"train": train, "validation": validation, "test": test, "predict": predict}
@@ -136,7 +134,7 @@ class AlignmentData(LightningDataModule):
         )
         self.accounting[split] = accounting
         parts = {split: rows}
-        if split == "train" and self.validation_fraction:
+        if split == "train" and self.validation_fraction and self.sources["validation"] is None:
             parts["train"], parts["validation"] = split_by_prompt(rows, self.validation_fraction, seed=self.seed)
         for name, part in parts.items():
             self._rows[name] = part
