@@ -4,10 +4,19 @@ from torch import Tensor, nn
 
 
 def full_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """The whole state on the CPU; every rank calls this, and where weights are sharded only rank zero gets them."""
+    """The whole state on the CPU, tied weights still one tensor.
+
+    Every rank calls this; where weights are sharded only rank zero gets them.
+    """
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
     from torch.distributed.tensor import DTensor
 
-    if not any(isinstance(parameter, DTensor) for parameter in module.parameters()):
-        return {name: value.detach().cpu() for name, value in module.state_dict().items()}
-    return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if any(isinstance(parameter, DTensor) for parameter in module.parameters()):
+        state = get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    else:
+        state = {name: value.detach().cpu() for name, value in module.state_dict().items()}
+    first: dict[int, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if name in state:
+            state[name] = state[first.setdefault(id(parameter), name)]
+    return state

@@ -95,8 +95,9 @@ class HFBackbone(Backbone):
             with seeded(self.seed):
                 self.lora.inject(model)
         if convert is not None:
+            stored = {name: parameter.dtype for name, parameter in self.named_parameters()}
             convert(self)
-            self._refuse_other_dtype(dtype)
+            self._refuse_other_dtypes(stored)
         if shard is not None:
             shard(self)
 
@@ -199,13 +200,14 @@ class HFBackbone(Backbone):
             self._hf_config = load_config(self.pretrained, self.config)
         return self._hf_config
 
-    def _refuse_other_dtype(self, dtype: torch.dtype) -> None:
-        changed = {p.dtype for p in self.parameters() if p.is_floating_point()} - {dtype}
-        if changed:
-            raise ConfigError(
-                f"trainer.precision stores weights in {changed.pop()}, the backbone asks for {dtype}: small updates "
-                "would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone."
-            )
+    def _refuse_other_dtypes(self, stored: Mapping[str, torch.dtype]) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dtype != stored.get(name, parameter.dtype):
+                raise ConfigError(
+                    f"trainer.precision stores {name} in {parameter.dtype}, the backbone in {stored[name]}: small "
+                    "updates would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone "
+                    "(adapters stay in float32)."
+                )
 
 
 def _write_model(

@@ -49,6 +49,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for side in ("chosen", "rejected")
     ]
     del ratings[3]["ratings"]["verbosity"]
+    (folder / "llama.json").write_text(json.dumps(LLAMA))
     return {
         "tokenizer": str(build_tokenizer(folder / "tokenizer")),
         "sft": _write(folder / "sft.jsonl", [{"prompt": t.prompt, "response": t.answer} for t in tasks]),
