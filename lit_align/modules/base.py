@@ -106,9 +106,16 @@ class AlignmentModule(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Continues with the rows and the random numbers of the checkpoint."""
+        self._validate_between_steps()
         if self._resumed is not None:
             self._resumed.continue_in(self)
             self._resumed = None
+
+    def _validate_between_steps(self) -> None:
+        """Rounds the interval of validations: within a step they would measure the weights of the step before again."""
+        interval, size = self.trainer.val_check_batch, self.trainer.accumulate_grad_batches
+        if isinstance(interval, int) and interval % size:
+            self.trainer.val_check_batch = max(size, interval - interval % size)
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """One micro-batch's part of the step's objective."""
