@@ -13,6 +13,7 @@ from lit_align.errors import ConfigError, DataError
 from lit_align.losses import dpo_loss, nll, response_nll, rpo_loss, rpo_reverse_loss, rpo_squared_loss
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PreferenceBatch
+from lit_align.models.tokenizer import load_tokenizer, tokenizer_difference
 from lit_align.modules.base import AlignmentModule
 from lit_align.modules.predictions import Predictions, response_logprobs
 from lit_align.modules.reference import add_reference_logprobs
@@ -34,11 +35,17 @@ class PreferenceModule(AlignmentModule):
     """
 
     policy: Backbone
-    reference: Backbone | None
     beta: float
     sft_weight: float
     sft_reduction: SFTReduction
     cache_dir: str | None
+    # In a tuple, where it is no submodule: it is never built, trained or saved.
+    _reference: tuple[Backbone | None]
+
+    @property
+    def reference(self) -> Backbone | None:
+        """What the policy is compared with; None for the weights it starts from."""
+        return self._reference[0]
 
     @abstractmethod
     def pair_loss(self, batch: PreferenceBatch, implicit_margin: Float[Tensor, " pair"]) -> Float[Tensor, " pair"]:
@@ -53,6 +60,9 @@ class PreferenceModule(AlignmentModule):
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PreferenceData):
             reference = self.reference or self.policy.frozen_copy()
+            difference = tokenizer_difference(data.chat.tokenizer, load_tokenizer(reference.tokenizer_source))
+            if difference is not None:
+                raise ConfigError(f"the reference has another tokenizer than the data: {difference}")
             add_reference_logprobs(data, reference, self.trainer, cache_dir=self.cache_dir)
 
     def implicit_rewards(
@@ -177,7 +187,7 @@ class DPO(PreferenceModule):
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
         self.policy = policy
-        self.reference = reference
+        self._reference = (reference,)
         self.beta = _positive("beta", beta)
         self.sft_weight = sft_weight
         self.sft_reduction: SFTReduction = sft_reduction
@@ -221,7 +231,7 @@ class RPO(PreferenceModule):
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule)
         self.policy = policy
-        self.reference = reference
+        self._reference = (reference,)
         self.beta = _positive("beta", beta)
         self.eta = _positive("eta", eta)
         self.distance = distance
