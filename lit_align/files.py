@@ -1,9 +1,11 @@
 """Reading and writing files so that a crash leaves either the old content or the new, never half of it."""
 
+import ctypes
 import gzip
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,28 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def put_in_place(building: Path, folder: Path) -> None:
+    """Gives a finished folder its name, in place of one that may be there.
+
+    Whenever a crash comes, the name belongs to a whole folder, the old or the new one. (Where the system cannot
+    exchange two names at once there is a moment between two renames, and `.NAME.old` is the old one.)
+    """
+    for file in building.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+    if not folder.exists():
+        os.rename(building, folder)
+        return
+    if not _exchange(building, folder):
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(folder, old)
+        os.rename(building, folder)
+        building = old
+    shutil.rmtree(building)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -60,6 +84,15 @@ def sha256_of_json(value: Any) -> str:
     """The hexadecimal sha256 of a value's canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two names at once, where the system can (Linux)."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    at_working_directory, exchange = -100, 2
+    return rename is not None and 0 == rename(
+        at_working_directory, os.fsencode(one), at_working_directory, os.fsencode(other), exchange
+    )
 
 
 def _umask() -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_align.errors import ConfigError
-from lit_align.files import sha256_of_json
+from lit_align.files import put_in_place, sha256_of_json
 from lit_align.models.attention import CARRIED, Attention
 from lit_align.models.backbone import Backbone, Convert, Shard
 from lit_align.models.batch import PackedBatch
@@ -191,9 +191,7 @@ class HFBackbone(Backbone):
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         _write_model(self.built, state, building, tokenizer, terminator_ids)
-        if folder.exists():
-            shutil.rmtree(folder)
-        building.rename(folder)
+        put_in_place(building, folder)
 
     def _read_config(self) -> PretrainedConfig:
         if self._hf_config is None:
@@ -222,8 +220,10 @@ def _write_model(
     shell = type(model).__new__(type(model))
     shell.__dict__.update(model.__dict__)  # save_pretrained reads the configuration off the model: give it a copy
     shell.config = config
-    shell.generation_config = _generation_config(model, tokenizer, terminator_ids)
+    shell.generation_config = GenerationConfig()
     shell.save_pretrained(folder, state_dict=state)
+    # Not by `save_pretrained`: it refuses settings that many published models have (a temperature without sampling).
+    _generation_config(model, tokenizer, terminator_ids).to_json_file(folder / "generation_config.json")
     tokenizer.save_pretrained(folder)
 
 

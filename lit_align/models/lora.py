@@ -1,10 +1,14 @@
 """Low-rank adapters through peft: injected for training, merged into the weights when saved."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from lit_align.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,7 @@ class LoRA:
     def inject(self, model: PreTrainedModel) -> None:
         """Adds the adapters in place; everything else stops requiring gradients."""
         from peft import LoraConfig, get_peft_model
+        from peft.tuners.lora import LoraLayer
 
         config = LoraConfig(
             r=self.rank,
@@ -34,7 +39,18 @@ class LoRA:
             target_modules=self.targets,
             task_type="CAUSAL_LM",
         )
-        get_peft_model(model, config)
+        try:
+            with warnings.catch_warnings():
+                # About the orientation of GPT-2's weights, which peft finds by itself, and about its own old names.
+                warnings.simplefilter("ignore")
+                get_peft_model(model, config)
+        except ValueError as error:
+            raise ConfigError(f"lora.targets: {str(error).splitlines()[0][:300]}") from error
+        for name, layer in model.named_modules():
+            if isinstance(layer, LoraLayer) and not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
+                raise ConfigError(f"lora.targets: {name} is a {type(layer.get_base_layer()).__name__}, not linear")
+            if isinstance(layer, LoraLayer) and layer is model.get_output_embeddings():
+                raise ConfigError(f"lora.targets: {name} is the output head, which cannot have adapters")
 
 
 def merged(model: PreTrainedModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -50,6 +66,8 @@ def merged(model: PreTrainedModel, state: dict[str, Tensor]) -> dict[str, Tensor
             weight = state.pop(f"{name}.base_layer.weight")
             total = torch.promote_types(weight.dtype, torch.float32)
             update = (up.to(total) @ down.to(total)) * layer.scaling["default"]
+            if layer.fan_in_fan_out:  # GPT-2 keeps its weights the other way round
+                update = update.T
             state[f"{name}.weight"] = (weight.to(total) + update).to(weight.dtype)
             if f"{name}.base_layer.bias" in state:
                 state[f"{name}.bias"] = state.pop(f"{name}.base_layer.bias")

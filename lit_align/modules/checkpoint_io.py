@@ -39,11 +39,34 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 raise
             raise ResourceError(
                 f"the checkpoint {path} could not be written: {error}\n"
-                "The checkpoint before it is intact. Free some space and continue with --ckpt_path last."
+                "What was there before is intact. Free some space and continue from the last checkpoint (--ckpt_path)."
             ) from error
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Reads a checkpoint without unpickling anything but tensors and plain values."""
-        if not Path(path).is_file():
-            raise ConfigError(f"{path}: no such checkpoint")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_checkpoint(path)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint without unpickling anything but tensors and plain values.
+
+    Raises:
+        ConfigError: There is no such file, or it is not a whole and harmless checkpoint.
+    """
+    if Path(path).is_dir():
+        raise ConfigError(
+            f"{path}: a folder of sharded weights, which only the strategy that wrote it reads\n"
+            "Make it one file first: python -m lightning.pytorch.utilities.consolidate_checkpoint FOLDER"
+        )
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes fail in torch in every way there is
+        cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ConfigError(f"{path}: not a checkpoint, or a damaged one: {cause}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a checkpoint")
+    return content

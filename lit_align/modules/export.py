@@ -1,7 +1,6 @@
 """Model folders that plain transformers loads, from a module or from a checkpoint of one."""
 
 import copy
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,14 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_align.data.chat import ChatFormat
 from lit_align.errors import ConfigError
+from lit_align.files import put_in_place
 from lit_align.models.backbone import Backbone
 from lit_align.models.heads import RewardHead
 from lit_align.models.huggingface import HFBackbone
 from lit_align.models.lora import LoRA
 from lit_align.models.tokenizer import load_tokenizer
 from lit_align.modules.base import AlignmentModule
+from lit_align.modules.checkpoint_io import read_checkpoint
 from lit_align.modules.checkpointing import KEY
 
 _BACKBONES = {f"{HFBackbone.__module__}.{HFBackbone.__qualname__}": HFBackbone}
@@ -44,9 +45,7 @@ def write_folder(backbone: Backbone, head: RewardHead | None, folder: Path, chat
         head.save(building, write=write)
     if not write:
         return
-    if folder.exists():
-        shutil.rmtree(folder)
-    building.rename(folder)
+    put_in_place(building, folder)
 
 
 def _with_template(chat: ChatFormat) -> PreTrainedTokenizerBase:
@@ -63,10 +62,8 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> None:
     Raises:
         ConfigError: The file is not such a checkpoint, or the weights it started from cannot be found.
     """
-    if not checkpoint.is_file():
-        raise ConfigError(f"{checkpoint}: no such checkpoint")
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    description = content.get(KEY) if isinstance(content, dict) else None
+    content = read_checkpoint(checkpoint)
+    description = content.get(KEY)
     if description is None:
         raise ConfigError(f"{checkpoint}: not a checkpoint of a lit-align module")
     backbone = _backbone(description["backbone"])
