@@ -1,5 +1,6 @@
 """The entry of `lit-align`: answers help, version and mistakes without heavy imports, then hands over to a command."""
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from lit_align.errors import Interrupted
 
 _HELP = ("-h", "--help")
 _BROKEN_PIPE = 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
+# transformers imports torchao where it is installed; these then warn of kernels and names that nothing here uses.
+_WARN_AT_IMPORT = ("torchao", "torch.utils._pytree")
 # Nothing calls home: neither library may send usage data, or fetch its settings for that, unless the user says so.
 _ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -28,6 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    for name in _WARN_AT_IMPORT:
+        logging.getLogger(name).addFilter(_is_error)
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -38,6 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return report(error, debug=debug)
     return code
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _dispatch(words: list[str]) -> int:
