@@ -66,19 +66,22 @@ def memory_ratio(results: Results, task: str, one: str, other: str) -> float | N
     return None if first is None or second is None else first / second
 
 
-def matmul_peak(results: Results, task: str) -> float | None:
-    """The fastest matrix product of the task, in operations a second."""
+def matmul_peaks(results: Results, task: str) -> list[float]:
+    """The fastest matrix product of every round that counts, in operations a second."""
     measured = system(results, task, "matmul")
-    return None if measured is None else max(step["flops_per_second"] for step in measured["steps"])
+    return [] if measured is None else steps(measured, "flops_per_second")
 
 
 def utilisation(results: Results, task: str, name: str, *, counted: str) -> float | None:
-    """Operations needed, by the system `counted`, a second of another's time, as a share of the matrix product's."""
-    measured, counter, peak = system(results, task, name), system(results, task, counted), matmul_peak(results, task)
-    if measured is None or counter is None or peak is None:
+    """Operations needed, by the system `counted`, a second of another's time, as a share of the matrix product's.
+
+    Each step is held against the matrix product of its own round: a virtual machine is not equally fast all the time.
+    """
+    measured, counter, peaks = system(results, task, name), system(results, task, counted), matmul_peaks(results, task)
+    if measured is None or counter is None or not peaks:
         return None
-    pairs = zip(steps(counter, "flops"), steps(measured), strict=False)
-    return median(flops / seconds for flops, seconds in pairs) / peak
+    rounds = zip(steps(counter, "flops"), steps(measured), peaks, strict=False)
+    return median(flops / seconds / peak for flops, seconds, peak in rounds)
 
 
 def loss_difference(results: Results, task: str, one: str, other: str, *, first: bool = False) -> float | None:

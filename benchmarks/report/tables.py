@@ -1,6 +1,7 @@
 """Results as Markdown tables, by the name of their place in the page."""
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 from benchmarks.report.goals import generation_ratios, generation_speeds, goals
@@ -8,7 +9,7 @@ from benchmarks.report.numbers import (
     Results,
     Spread,
     loss_difference,
-    matmul_peak,
+    matmul_peaks,
     memory,
     ratio,
     rows_per_second,
@@ -29,19 +30,25 @@ def machine(results: Results) -> str:
     found = next(iter(results.values()), {}).get("machine")
     if found is None:
         return NOT_MEASURED
-    peaks = [peak for task in TRAINING if (peak := matmul_peak(results, task))]
+    peaks = [peak for task in TRAINING for peak in matmul_peaks(results, task)]
     peers = next((s["facts"]["versions"] for task in TRAINING if (s := system(results, task, TRL))), {})
     versions = {**found["versions"], **({"trl": peers["trl"]} if peers else {})}
     lines = [
         ("processor", f"{found['processor']}, {found['cores']} cores, {found['threads']} threads used"),
         ("memory", f"{found['memory'] / 2**30:.0f} GiB"),
-        ("float32 matmul peak", f"{max(peaks) / 1e9:.0f} GFLOP/s" if peaks else "not measured"),
+        ("float32 matmul peak", _peak(peaks)),
         ("model, rows", f"{found['model']}, {found['rows']}{', a quick run' if found['quick'] else ''}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Python, system", f"{found['python']}, {found['system']}"),
         ("commit, date", f"{found['commit']}, {found['date']}"),
     ]
     return _table(("", ""), lines) + "\n\nAll numbers: [results.json](assets/performance/results.json)."
+
+
+def _peak(peaks: list[float]) -> str:
+    if not peaks:
+        return "not measured"
+    return f"{median(peaks) / 1e9:.0f} GFLOP/s, {min(peaks) / 1e9:.0f} to {max(peaks) / 1e9:.0f} over the rounds"
 
 
 def goal_table(results: Results) -> str:

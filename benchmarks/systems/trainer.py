@@ -14,7 +14,7 @@ _MODULES = {"sft": "SFT", "reward": "BradleyTerry", "dpo": "DPO", "rpo": "RPO"}
 def main(spec: Spec) -> None:
     """Trains until told to stop.
 
-    Option `reference_logprobs`: see `PolicyModule`.
+    Options `reference_logprobs`: see `PolicyModule`; `compile_layers`: see `HFBackbone`.
     """
     gate()
     import torch
@@ -52,7 +52,8 @@ def _config(spec: Spec) -> dict[str, Any]:
 
 def _model(spec: Spec) -> dict[str, Any]:
     folder = "reward" if spec.task == "reward" else "causal"
-    backbone = {"class_path": "lit_align.HFBackbone", "init_args": {"pretrained": f"{spec.weights}/{folder}"}}
+    network = {"pretrained": f"{spec.weights}/{folder}", "compile_layers": spec.options.get("compile_layers", False)}
+    backbone = {"class_path": "lit_align.HFBackbone", "init_args": network}
     optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": LEARNING_RATE, "weight_decay": 0.0}}
     common = {"optimizer": optimizer, "schedule": {"shape": "constant", "warmup_steps": 0}}
     if spec.task == "reward":

@@ -8,7 +8,8 @@ from benchmarks import peers, rows
 from benchmarks.bench import Bench
 from benchmarks.workers import System
 
-OURS, OURS_CACHED, BARE, BARE_CACHED = "lit-align", "lit-align cached", "bare step", "bare step cached"
+OURS, BARE, OURS_COMPILED = "lit-align", "bare step", "lit-align compiled"
+OURS_CACHED, BARE_CACHED = "lit-align cached", "bare step cached"
 PADDED, TRL, TRL_TUNED, TRL_CACHED, MATMUL = "padded loop", "TRL", "TRL tuned", "TRL tuned cached", "matmul"
 
 
@@ -33,6 +34,8 @@ def _lineup(bench: Bench, task: str) -> Iterator[tuple[str, dict[str, Any], dict
     yield MATMUL, {}, matmul
     yield OURS, {}, trainer
     yield BARE, {}, bare
+    if task in ("sft", "dpo"):
+        yield OURS_COMPILED, {"compile_layers": True}, trainer
     if task == "dpo":
         yield OURS_CACHED, cached, trainer
         yield BARE_CACHED, cached, bare

@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 _CHUNK_ELEMENTS_ON_CPU = 2**23 - 2**12
 # An accelerator needs hundreds of rows to be busy with, also where the vocabulary is large.
 _CHUNK_ELEMENTS = 2**26
+# What a core's cache holds between the passes over it.
+_BLOCK_ELEMENTS_ON_CPU = 2**18
 _KEPT_ELEMENTS_ON_CPU, _KEPT_ELEMENTS = 2**25, 2**26
 
 
@@ -84,6 +86,18 @@ def projected_logprobs(
     return _ProjectedLogprobs.apply(hidden, weight, bias, targets, transform, rows, kept_elements // a_chunk)
 
 
+def _exponentiate(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtracts each row's maximum and takes exponentials, in place; gives the maxima, and the sums."""
+    rows = len(logits)
+    if logits.device.type == "cpu":
+        rows = _BLOCK_ELEMENTS_ON_CPU // logits.shape[1]
+    tops, totals = [], []
+    for block in logits.split(max(1, rows)):
+        tops.append(block.amax(1, keepdim=True))
+        totals.append(block.sub_(tops[-1]).exp_().sum(1, keepdim=True))
+    return torch.cat(tops), torch.cat(totals)
+
+
 class _Softmax:
     """The softmax of a chunk of logits: exponentials, not yet divided by their totals."""
 
@@ -91,10 +105,9 @@ class _Softmax:
         # A softmax in bfloat16 is off by nats over a thousand tokens; float64 stays what it is.
         logits = transform.apply_(logits if logits.dtype == torch.float64 else logits.float())
         picked = logits.gather(1, targets[:, None])
-        top = logits.amax(1, keepdim=True)
         self._slope = transform.slope(logits) if differentiated else None
-        self._exponentials = logits.sub_(top).exp_()
-        self._totals = self._exponentials.sum(1, keepdim=True)
+        top, self._totals = _exponentiate(logits)
+        self._exponentials = logits
         self._targets = targets[:, None]
         self._scale = transform.scale
         self.logprobs = (picked - top - self._totals.log())[:, 0]

@@ -36,6 +36,7 @@ class AlignmentModule(LightningModule, ABC):
         self._step_meter = Meter()
         self._epoch_meter = Meter()
         self._applied: dict[str, float] = {}
+        self._gradient_norm = torch.zeros(())
         self._shown: float | None = None
         self.logged: tuple[int, dict[str, float]] = (0, {})
         self.validated_at: int | None = None
@@ -158,7 +159,17 @@ class AlignmentModule(LightningModule, ABC):
                 f"step {self.global_step}: the gradient is not finite (norm {float(norm)}); the step was not taken\n"
                 "Continue from the last checkpoint with a lower learning rate or gradient_clip_val."
             )
+        self._gradient_norm = norm
         self._applied = {"gradient_norm": float(norm), "learning_rate": optimizer.param_groups[0]["lr"]}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips by the norm that was just measured: Lightning would compute it again, and scale what needs none."""
+        if not gradient_clip_val or gradient_clip_algorithm == "value":
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif self._applied["gradient_norm"] > gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val, self._gradient_norm)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Moves the learning rate and logs the step's values, unscaled.
