@@ -55,7 +55,7 @@ def test_systems_are_compared_on_the_same_rows(results):
     assert ratio(results, "dpo", "padded loop", "lit-align").middle == 3.0  # 3/1 and 6/2
     assert ratio(results, "dpo", "TRL", "lit-align").middle == 10.0  # it took one step only
     assert ratio(results, "dpo", "nobody", "lit-align") is None
-    assert utilisation(results, "dpo", "lit-align", counted="bare step") == pytest.approx((0.6 + 0.3) / 2)
+    assert utilisation(results, "dpo", "lit-align", counted="bare step") == pytest.approx((0.6 + 0.375) / 2)
     assert loss_difference(results, "dpo", "lit-align", "padded loop") == pytest.approx(1e-7)
 
 
