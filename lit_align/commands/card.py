@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_align.commands.output import check_output
+from lit_align.data.opening import REPORT_ENDING
 from lit_align.data.rows import Kind
-from lit_align.data.sources import REPORT_ENDING
 from lit_align.errors import ConfigError, DataError
 from lit_align.files import atomic_write
 

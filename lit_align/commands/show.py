@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from lit_align.data.opening import open_source
 from lit_align.data.showing import Block, Shown, blocks, holds, kind_of
-from lit_align.data.sources import open_source
 from lit_align.errors import ConfigError, DataError
 from lit_align.html.text import visible
 

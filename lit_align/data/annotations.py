@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lit_align.data.accounting import Accounting
 from lit_align.data.formats import prompt_columns
+from lit_align.data.opening import open_source, with_progress
 from lit_align.data.records import (
     HELPSTEER_ATTRIBUTES,
     Conversation,
@@ -18,7 +19,7 @@ from lit_align.data.records import (
     Rating,
     parse_row,
 )
-from lit_align.data.sources import Rules, open_source, with_progress
+from lit_align.data.sources import Rules
 from lit_align.data.turns import response
 from lit_align.data.votes import aggregate, found_columns, valid_votes
 from lit_align.errors import DataError

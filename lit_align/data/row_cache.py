@@ -18,7 +18,7 @@ from lit_align.data.accounting import Accounting
 from lit_align.data.encoded_rows import ROWS_PER_BATCH, EncodedRows, full, record_batches, shortened
 from lit_align.data.encoding import EncodedRow
 from lit_align.data.mixing import Source
-from lit_align.data.sources import open_source
+from lit_align.data.opening import open_source
 from lit_align.files import cache_folder, put_in_place, sha256_of_file, sha256_of_json, write_json
 
 _VERSION = 1  # raised when the same inputs give other rows

@@ -12,22 +12,24 @@ from typing import Any, final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_align.errors import ConfigError
 from lit_align.files import put_in_place, sha256_of_json
+from lit_align.models.architecture import attention_dropout, logit_transform
 from lit_align.models.attention import CARRIED, Attention, watched
 from lit_align.models.backbone import Backbone, Convert, Shard
 from lit_align.models.batch import PackedBatch
 from lit_align.models.compilation import compile_layers
 from lit_align.models.fingerprint import model_fingerprint
 from lit_align.models.gathering import full_state_dict
-from lit_align.models.loading import build, dtype_of, load_config, seeded, without_bars
+from lit_align.models.loading import build, dtype_of, load_config, seeded
 from lit_align.models.lora import LoRA, merged, switched_off
 from lit_align.models.probe import probe
-from lit_align.models.projection import LogitTransform, projected_logprobs
+from lit_align.models.projection import projected_logprobs
 from lit_align.models.quantization import FourBit, written_out
 from lit_align.models.recomputation import GradientCheckpointing, check_recomputation, recompute
+from lit_align.models.writing import write_model
 
 
 @final
@@ -102,12 +104,12 @@ class HFBackbone(Backbone):
         dtype = dtype_of(self.dtype)
         model = build(self.pretrained, self._read_config(), dtype=dtype, dropout=self.dropout, seed=self.seed)
         self.model = model
-        self._logits = _logit_transform(model)
+        self._logits = logit_transform(model)
         # The architecture is probed where it was built, on the CPU in most runs, where a plugin's kernel may not exist.
         attention, (self.attention, demands) = self.attention, watched()
         probe(self, model)
         self.attention = attention
-        dropout = _attention_dropout(model.config.get_text_config())
+        dropout = attention_dropout(model.config.get_text_config())
         attention.check([dataclasses.replace(demand, dropout=dropout) for demand in demands])
         if self.quantization is not None:
             if shard is not None:
@@ -231,7 +233,7 @@ class HFBackbone(Backbone):
         building = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        _write_model(self.built, state, building, tokenizer, terminator_ids)
+        write_model(self.built, state, building, tokenizer, terminator_ids)
         put_in_place(building, folder)
 
     def _read_config(self) -> PretrainedConfig:
@@ -247,49 +249,3 @@ class HFBackbone(Backbone):
                     "updates would vanish.\nUse --trainer.precision bf16-mixed, or say dtype: bfloat16 in the backbone "
                     "(adapters stay in float32)."
                 )
-
-
-def _write_model(
-    model: PreTrainedModel,
-    state: dict[str, Tensor],
-    folder: Path,
-    tokenizer: PreTrainedTokenizerBase,
-    terminator_ids: Sequence[int],
-) -> None:
-    config = copy.deepcopy(model.config)
-    config.use_cache = True
-    shell = type(model).__new__(type(model))
-    shell.__dict__.update(model.__dict__)  # save_pretrained reads the configuration off the model: give it a copy
-    shell.config = config
-    shell.generation_config = GenerationConfig()
-    with without_bars():
-        shell.save_pretrained(folder, state_dict=state)
-    # Not by `save_pretrained`: it refuses settings that many published models have (a temperature without sampling).
-    _generation_config(model, tokenizer, terminator_ids).to_json_file(folder / "generation_config.json")
-    tokenizer.save_pretrained(folder)
-
-
-def _generation_config(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, terminator_ids: Sequence[int]
-) -> GenerationConfig:
-    config = (
-        GenerationConfig() if model.generation_config._from_model_config else copy.deepcopy(model.generation_config)
-    )
-    # A tuned model that keeps its base's end-of-text never stops: what was supervised as terminator ends generation.
-    config.eos_token_id = list(terminator_ids)
-    config.bos_token_id = tokenizer.bos_token_id
-    config.use_cache = True
-    config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else terminator_ids[0]
-    return config
-
-
-def _attention_dropout(config: PretrainedConfig) -> float:
-    """The probability under whichever name an architecture has for it (attention_dropout, attn_pdrop, ...)."""
-    return max((float(p or 0) for name, p in vars(config).items() if "drop" in name and "att" in name), default=0.0)
-
-
-def _logit_transform(model: PreTrainedModel) -> LogitTransform:
-    config = model.config.get_text_config()
-    scale = getattr(config, "logit_scale", None) or 1.0
-    scale /= getattr(config, "logits_scaling", None) or 1.0
-    return LogitTransform(scale=scale, softcap=getattr(config, "final_logit_softcapping", None))

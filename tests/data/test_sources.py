@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lit_align.data import readers
-from lit_align.data.sources import open_source, read_raw, read_rows
+from lit_align.data.opening import open_source
+from lit_align.data.sources import read_raw, read_rows
 from lit_align.errors import ConfigError, DataError
 
 ROWS = [{"prompt": f"p{index}", "response": f"r\u2028{index}\r"} for index in range(3)]

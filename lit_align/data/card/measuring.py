@@ -12,10 +12,11 @@ from lit_align.data.accounting import Accounting
 from lit_align.data.checking import Measure
 from lit_align.data.guessing import guess_kind
 from lit_align.data.licences import Licences, row_licences
+from lit_align.data.opening import open_source, with_progress
 from lit_align.data.records import Demonstration, Dropped, Kind, Preference, PromptOnly, Rating, Row, Scored, parse_row
 from lit_align.data.report import Series, row_numbers
 from lit_align.data.rows import HELPSTEER_ATTRIBUTES
-from lit_align.data.sources import Rules, open_source, with_progress
+from lit_align.data.sources import Rules
 from lit_align.data.splitting import Duplicates, prompt_text, response_texts, row_key
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_align.data.opening import REPORT_ENDING, open_source, with_progress
 from lit_align.data.records import Kind
-from lit_align.data.sources import REPORT_ENDING, Rules, open_source, require_rows, with_progress
+from lit_align.data.sources import Rules, require_rows
 from lit_align.files import write_json, write_jsonl
 from lit_align.synthesis.hygiene.cleaning import Cleaner, Placed
 from lit_align.synthesis.hygiene.contamination import read_evaluation
