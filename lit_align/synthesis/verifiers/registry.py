@@ -47,7 +47,9 @@ def build_verifier(name: VerifierName, settings: Settings) -> Verifier:
     }
     if name in answers:
         return answers[name]()
-    return CodeVerifier(CODE_VERIFIERS[name], allow_code_execution=settings.allow_code_execution, sandbox=settings.sandbox)
+    return CodeVerifier(
+        CODE_VERIFIERS[name], allow_code_execution=settings.allow_code_execution, sandbox=settings.sandbox
+    )
 
 
 def check_row(name: VerifierName, row: Mapping[str, Any]) -> None:

@@ -1,0 +1,110 @@
+"""The stages between the prompts and their uses: cleaning, tags, a diverse sample, the division."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lit_align.loop.parts import Part, rows_of
+from lit_align.loop.prompts import SplitPrompts
+from lit_align.loop.synthesis.asking import Asking
+from lit_align.loop.synthesis.cleaning import CleanPrompts
+from lit_align.loop.synthesis.settings import PREFERENCE, Embedding, Tagging, Uses
+from lit_align.synthesis.hygiene.settings import Cleaning
+from lit_align.synthesis.hygiene.tagging import AskTags, RuleTags
+from lit_align.synthesis.prompts.verifiable import Verifiable
+from lit_align.synthesis.template import Templates
+
+_ROWS_SPLIT = "rows"  # how the file of a stage is called, as the name of a split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """The prompts by use; no prompt has two.
+
+    Attributes:
+        parts: By the name of the share.
+        verifiable: Those whose responses a program can judge: for preferences too.
+    """
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    verifiable: Part | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivisionStages:
+    """Adds the stages that give each prompt its use.
+
+    Attributes:
+        asking: Adds stages.
+        templates: What is asked.
+        uses: How large the shares are.
+        cleaning: What is done before; None drops repetitions and whole excluded prompts alone.
+        tags: How prompts are tagged.
+        embedding: What finds prompts that mean the same.
+        excluded: Files with prompts that are left out.
+    """
+
+    asking: Asking
+    templates: Templates
+    uses: Uses
+    cleaning: Cleaning | None
+    tags: Tagging | None
+    embedding: Embedding | None
+    excluded: tuple[Part, ...]
+
+    def divide(self, prompts: Sequence[Part], verifiable: Sequence[Part]) -> Division:
+        """Divides the prompts; one that also is verifiable counts as that."""
+        every = self.asking.take(*verifiable, *prompts, most=None, title="all prompts")
+        if self.cleaning is not None:
+            # With tags the sample is drawn behind them, so that nobody is asked about what is dropped here.
+            cleaning = self.cleaning if self.tags is None else replace(self.cleaning, sample=None)
+            every = self._cleaned(every, cleaning, title="clean prompts", evaluations=self.excluded)
+        if not verifiable:
+            return Division(parts=self._shared_out(every))
+        known = self.asking.apply(Verifiable(), every, title="verifiable prompts")
+        held = self._split(known, {PREFERENCE: 1.0}, {}, title="verifiable prompts for preferences")[PREFERENCE]
+        if not prompts:
+            return Division(verifiable=held)
+        others = self.asking.apply(Verifiable(wanted=False), every, title="other prompts")
+        return Division(parts=self._shared_out(others), verifiable=held)
+
+    def _shared_out(self, prompts: Part) -> dict[str, Part]:
+        tagged = self._tagged(prompts)
+        return self._split(tagged, self.uses.parts, self.uses.most, title="division of the prompts")
+
+    def _tagged(self, prompts: Part) -> Part:
+        """The prompts with their tags, no more than a diverse sample of them."""
+        if self.tags is None:
+            return prompts
+        if self.tags.by == "rules":
+            tagged = self.asking.apply(RuleTags(), prompts, title="prompt tags")
+        else:
+            step = AskTags(most=self.tags.most, template=self.templates["tag_prompt"])
+            tagged = self.asking.ask(step, prompts, self.tags.sampled, title="prompt tags")
+        if self.cleaning is None or self.cleaning.sample is None:
+            return tagged
+        names = ("sample", "tags_by", "min_tag_rows", "seed")
+        draw = Cleaning(exact=False, near=None, **{name: getattr(self.cleaning, name) for name in names})
+        return self._cleaned(tagged, draw, title="diverse sample of the prompts")
+
+    def _cleaned(self, rows: Part, cleaning: Cleaning, *, title: str, evaluations: tuple[Part, ...] = ()) -> Part:
+        runner, embedding = self.asking.runner, self.embedding
+        stage = CleanPrompts(rows=rows, cleaning=cleaning, evaluations=evaluations)
+        if cleaning.semantic is not None and embedding is not None:
+            model = runner.external(embedding.model, title="embeddings")
+            stage = replace(stage, embedder=model, library=embedding.library)
+        return rows_of(runner.add(stage, title=title))
+
+    def _split(
+        self, prompts: Part, shares: dict[str, float], most: Mapping[str, int], *, title: str
+    ) -> dict[str, Part]:
+        stage = SplitPrompts(
+            source=prompts.artifact,
+            split=_ROWS_SPLIT,
+            parts=shares,
+            most=dict(most),
+            excluded=self.excluded,
+            with_columns=True,
+            seed=self.asking.seed,
+        )
+        division = self.asking.runner.add(stage, title=title)
+        return {name: Part(artifact=division, file=f"{name}.jsonl") for name in shares}
