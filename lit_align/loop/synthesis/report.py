@@ -15,8 +15,8 @@ from lit_align.loop.report_text import number
 from lit_align.loop.results import Column, Highlight, LoopResults, Metric, Response, Sample, StageRow, Table
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import read_rows
-from lit_align.loop.synthesis.describing import LABELS
 from lit_align.loop.synthesis.made import Made
+from lit_align.synthesis.hygiene.tagged_files import LABELS
 from lit_align.synthesis.items import messages_of
 
 FOLDER = "data"
