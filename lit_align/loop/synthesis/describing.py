@@ -9,7 +9,7 @@ from lit_align.data.categories import categories_of
 from lit_align.loop.parts import Part
 from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Stage, StageContext
-from lit_align.synthesis.hygiene.tagged_files import LABELS
+from lit_align.synthesis.hygiene.tagging import LABELS
 from lit_align.synthesis.items import messages_of
 
 _MOST_LABELS = 100

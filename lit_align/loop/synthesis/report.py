@@ -16,7 +16,7 @@ from lit_align.loop.results import Column, Highlight, LoopResults, Metric, Respo
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import read_rows
 from lit_align.loop.synthesis.made import Made
-from lit_align.synthesis.hygiene.tagged_files import LABELS
+from lit_align.synthesis.hygiene.tagging import LABELS
 from lit_align.synthesis.items import messages_of
 
 FOLDER = "data"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lit_align.data.accounting import Accounting
+from lit_align.data.accounting import Accounting, explain
 from lit_align.data.categories import categories_of
 from lit_align.data.guessing import guess_kind
 from lit_align.data.records import Demonstration, Dropped, Kind, Row, parse_row
@@ -17,14 +17,11 @@ from lit_align.errors import DataError
 from lit_align.files import write_jsonl
 from lit_align.generation.base import Generator, Sampling
 from lit_align.synthesis.asking import answered
-from lit_align.synthesis.hygiene.tagging import AskTags, RuleTags
+from lit_align.synthesis.hygiene.tagging import LABELS, AskTags, RuleTags
 from lit_align.synthesis.items import Item
 
 Tagger = Callable[[list[Item]], Mapping[str, Item | str]]
 """From items to what is known of each, by its id: the item with its tags, or the reason why it has none."""
-
-LABELS = ("topic", "tags", "difficulty", "quality")
-"""What tagging tells of a prompt, as `categories_of` names it."""
 
 _REFUSED = "refused"  # by the generator, such as a prompt that is too long for it
 
@@ -99,10 +96,8 @@ def tag_file(
     items = {item["id"]: item for _, item in rows if not isinstance(item, str)}
     found = tagger(list(items.values()))
     result = Tagged()
-    made = [
-        _with_tags(raw, item if isinstance(item, str) else found.get(item["id"], _REFUSED), result)
-        for raw, item in rows
-    ]
+    told = ((raw, item if isinstance(item, str) else found.get(item["id"], _REFUSED)) for raw, item in rows)
+    made = [_with_tags(raw, what, result) for raw, what in told]
     if not result.to_dict()["tagged"]:
         raise DataError(f"{source}: no row of {result.read} got a tag: {dict(result.untagged.most_common())}")
     write_jsonl(output, made)
@@ -119,10 +114,16 @@ def _read(source: str | Path, kind: Kind | None, split: str) -> Iterator[tuple[d
         kind = kind or guess_kind(value, place=place)
         try:
             row = parse_row(kind, value, place)
-            raw = {name: carried(entry, key=name, place=place) for name, entry in value.items()}
-            yield raw, {"id": prompt_key(row).hex()[:20], "prompt": _turns(row)}
+            yield _writable(value, place), {"id": prompt_key(row).hex()[:20], "prompt": _turns(row)}
         except Dropped as dropped:
-            yield value, dropped.reason
+            yield _writable(value, place), dropped.reason
+
+
+def _writable(raw: Mapping[str, Any], place: str) -> dict[str, Any]:
+    try:
+        return {name: carried(value, key=name, place=place) for name, value in raw.items()}
+    except Dropped as dropped:  # half of a surrogate pair
+        raise DataError(f"{place}: {explain(dropped.reason)}") from dropped
 
 
 def _turns(row: Row) -> list[dict[str, str]]:

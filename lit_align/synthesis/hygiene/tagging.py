@@ -13,6 +13,9 @@ from lit_align.synthesis.steps import Row, Step, place_of, prompt_row, unfinishe
 from lit_align.synthesis.template import Template, shipped
 from lit_align.synthesis.transforms import Transform
 
+LABELS = ("topic", "tags", "difficulty", "quality")
+"""What tagging tells of a prompt, as `categories_of` names it."""
+
 _GRADES = range(1, 6)
 _LONGEST_TAG = 60
 
