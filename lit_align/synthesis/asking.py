@@ -63,7 +63,7 @@ def answered(
     """
     from lit_align.generation.rows import generate_rows
 
-    prompts = [_prompt(row, f"{output.name}:{number}") for number, row in enumerate(rows, start=1)]
+    prompts = [_prompt(row, f"{output.stem}:{number}") for number, row in enumerate(rows, start=1)]
     generate_rows(prompts, generator=generator, output=output, sampling=sampling, overwrite=overwrite)
     return [row for _, row in read_raw(output)]
 

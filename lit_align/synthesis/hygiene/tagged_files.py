@@ -93,7 +93,10 @@ def tag_file(
         DataError: A row is malformed or has tags already; or no row got any.
     """
     rows = list(_read(source, kind, split))
-    items = {item["id"]: item for _, item in rows if not isinstance(item, str)}
+    items: dict[str, Item] = {}
+    for _, item in rows:
+        if not isinstance(item, str):
+            items.setdefault(item["id"], item)
     found = tagger(list(items.values()))
     result = Tagged()
     told = ((raw, item if isinstance(item, str) else found.get(item["id"], _REFUSED)) for raw, item in rows)
