@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 import yaml
+from synthetic_runs import SCRIPTED, conversations, read, recipe, run_here
 
 from lit_align.cli.functions import run_function
 from lit_align.commands.run import run
 from lit_align.errors import ConfigError, DataError
 from lit_align.files import sha256_of_file, write_jsonl
 from lit_align.generation.openai import OpenAIGenerator
-from lit_align.loop import Runner, StageContext
-from lit_align.loop.parts import ROWS, rows_of
+from lit_align.loop.parts import rows_of
 from lit_align.loop.recipe import load_recipe
 from lit_align.loop.sampling import Generate
 from lit_align.loop.stage import fingerprint
@@ -22,46 +22,7 @@ from lit_align.synthesis.prompts import topics
 from lit_align.synthesis.steps import AskList
 from lit_align.synthesis.template import Template, Templates
 
-CLASS = "lit_align.loop.synthesis.SyntheticData"
-SCRIPTED = {"class_path": "scripted_generator.ScriptedGenerator"}
 PRODUCTS = ("sft", "dialogues", "preference_prompts")
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def recipe(path, **init_args):
-    path.write_text(yaml.safe_dump({"class_path": CLASS, "init_args": init_args}))
-    return str(path)
-
-
-def run_here(name, workdir, **init_args):
-    """All stages of a recipe, one after the other in this process: their results by title, their rows by title."""
-    program = load_recipe(name, init_args=init_args).program
-    runner = Runner(workdir, preload=(), parallel=1, threads=1)
-    program.build(runner)
-    results, rows = {}, {}
-    for node in runner.nodes:
-        folder = node.artifact.path
-        folder.mkdir(parents=True)
-        context = StageContext(
-            title=node.title, iteration=None, fingerprint="f", seed=0, threads=1, progress=lambda done, total: None
-        )
-        results[node.title] = node.stage.run(folder, context)
-        if (folder / ROWS).is_file():
-            rows[node.title] = read(folder / ROWS)
-    return results, rows
-
-
-def conversations(path, number):
-    """Like those of LMSYS-Chat-1M; every third is flagged."""
-    turns = [
-        [{"role": "user", "content": f"Real {i}?"}, {"role": "assistant", "content": "Hm."}] for i in range(number)
-    ]
-    rows = ({"conversation": t, "openai_moderation": [{"flagged": i % 3 == 0}]} for i, t in enumerate(turns))
-    write_jsonl(path, rows)
-    return {"path": str(path), "dataset": "chats", "licence": "free"}
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +286,7 @@ def test_preferences_are_made_by_judge_and_by_verifier_from_the_samples_of_all_m
         },
     }
     results, rows = run_here(recipe(tmp_path / "own.yaml", **settings), tmp_path / "run")
-    plain, pairs = rows["preferences: prompts without instructions"], rows["preferences"]
+    plain, pairs = rows["preferences: prompts"], rows["preferences"]
     assert results["preferences: questions to the judge"]["questions"] == 2 * len(pairs) == 2 * len(plain)
     assert results["preferences"]["first_place"] == 0.5
     assert all(pair["chosen"] < pair["rejected"] for pair in pairs)  # which the judge prefers
