@@ -205,6 +205,7 @@ def test_of_a_model_that_babbles_every_response_is_accounted_for(tiny, outside, 
         sampled=short,
         turns=short,
         real_prompts=outside["real_prompts"],
+        preferences=None,  # it says the same of everything, so that there would be none
     )
     assert results["macro topics: responses"]["samples"] == 1
     assert results["macro topics"]["dropped"] == {"cut_off": 2}
@@ -226,16 +227,19 @@ def test_the_laptop_recipe_runs_as_a_user_would_run_it(outside, tmp_path, capsys
     own = {**yaml.safe_load(find_recipe("synthetic_data/laptop").read_text())["init_args"], "generator": SCRIPTED}
     path = recipe(tmp_path / "own.yaml", **{**own, "real_prompts": outside["real_prompts"]})
     assert run_function(run, [path, *options], prog="lit-align run") == 0
-    check_files(tmp_path / "run")
+    check_files(tmp_path / "run", tables=("Tasks", "Topics", "Responses", "Verdicts", "Preferences", "Data"))
+    for name in ("preferences", "preferences_verified"):
+        assert read(tmp_path / "run" / "data" / f"{name}.jsonl")
+        assert read(tmp_path / "run" / "data" / f"{name}_candidates.jsonl")
 
 
-def check_files(workdir):
+def check_files(workdir, tables=("Tasks", "Responses", "Data")):
     results = json.loads((workdir / "results.json").read_text())
     assert results["is_complete"]
     assert [row["title"] for row in results["rows"]] == ["Demonstrations", "Dialogues", "Preference prompts"]
     for name, row in zip(PRODUCTS, results["rows"], strict=True):
         assert row["metrics"]["rows"]["value"] == len(read(workdir / "data" / f"{name}.jsonl")) > 0
-    assert [table["title"] for table in results["tables"]] == ["Tasks", "Responses", "Data"]
+    assert [table["title"] for table in results["tables"]] == list(tables)
     assert (workdir / "report.html").stat().st_size > 10_000
 
 
@@ -374,6 +378,8 @@ def test_the_recipe_at_paper_scale_asks_a_server_for_the_published_sizes(tmp_pat
     assert (program.topics.most, program.math_keywords.most, program.coding_keywords.most) == (3000, 17000, 12000)
     assert program.uses.turns == 3
     assert program.turns.temperature == 0
+    assert {source.dataset: source.verifier for source in program.verified_prompts} == {"GSM8K": "gsm8k", "MATH": "math"}
+    assert program.preferences.by == "judge"
 
 
 def test_the_text_of_a_template_and_the_version_of_a_step_decide_a_stage_and_the_address_of_a_server_does_not(
