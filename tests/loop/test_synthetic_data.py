@@ -227,7 +227,9 @@ def test_the_laptop_recipe_runs_as_a_user_would_run_it(outside, tmp_path, capsys
     own = {**yaml.safe_load(find_recipe("synthetic_data/laptop").read_text())["init_args"], "generator": SCRIPTED}
     path = recipe(tmp_path / "own.yaml", **{**own, "real_prompts": outside["real_prompts"]})
     assert run_function(run, [path, *options], prog="lit-align run") == 0
-    check_files(tmp_path / "run", tables=("Tasks", "Topics", "Responses", "Verdicts", "Preferences", "Data"))
+    check_files(
+        tmp_path / "run", tables=("Tasks", "Topics", "Responses", "Verdicts", "Preferences", "Judgements", "Data")
+    )
     for name in ("preferences", "preferences_verified"):
         assert read(tmp_path / "run" / "data" / f"{name}.jsonl")
         assert read(tmp_path / "run" / "data" / f"{name}_candidates.jsonl")
@@ -378,7 +380,10 @@ def test_the_recipe_at_paper_scale_asks_a_server_for_the_published_sizes(tmp_pat
     assert (program.topics.most, program.math_keywords.most, program.coding_keywords.most) == (3000, 17000, 12000)
     assert program.uses.turns == 3
     assert program.turns.temperature == 0
-    assert {source.dataset: source.verifier for source in program.verified_prompts} == {"GSM8K": "gsm8k", "MATH": "math"}
+    assert {source.dataset: source.verifier for source in program.verified_prompts} == {
+        "GSM8K": "gsm8k",
+        "MATH": "math",
+    }
     assert program.preferences.by == "judge"
 
 

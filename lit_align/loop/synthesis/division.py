@@ -8,11 +8,14 @@ from lit_align.loop.prompts import SplitPrompts
 from lit_align.loop.synthesis.asking import Asking
 from lit_align.loop.synthesis.cleaning import CleanPrompts
 from lit_align.loop.synthesis.settings import PREFERENCE, Embedding, Tagging, Uses
+from lit_align.synthesis.hygiene.contamination import Overlap
 from lit_align.synthesis.hygiene.settings import Cleaning
 from lit_align.synthesis.hygiene.tagging import AskTags, RuleTags
 from lit_align.synthesis.prompts.verifiable import Verifiable
 from lit_align.synthesis.template import Templates
 
+# No run of words is so long: what is excluded is found whole, or not.
+_EXCLUDED_ALONE = Cleaning(exact=False, near=None, overlap=Overlap(ngram=10**9, short_ngram=10**9))
 _ROWS_SPLIT = "rows"  # how the file of a stage is called, as the name of a split
 
 
@@ -40,7 +43,7 @@ class DivisionStages:
         cleaning: What is done before; None drops repetitions and whole excluded prompts alone.
         tags: How prompts are tagged.
         embedding: What finds prompts that mean the same.
-        excluded: Files with prompts that are left out.
+        excluded: Prompts that are left out, such as those of an evaluation.
     """
 
     asking: Asking
@@ -54,9 +57,10 @@ class DivisionStages:
     def divide(self, prompts: Sequence[Part], verifiable: Sequence[Part]) -> Division:
         """Divides the prompts; one that also is verifiable counts as that."""
         every = self.asking.take(*verifiable, *prompts, most=None, title="all prompts")
-        if self.cleaning is not None:
+        if self.cleaning is not None or self.excluded:
+            cleaning = self.cleaning or _EXCLUDED_ALONE
             # With tags the sample is drawn behind them, so that nobody is asked about what is dropped here.
-            cleaning = self.cleaning if self.tags is None else replace(self.cleaning, sample=None)
+            cleaning = cleaning if self.tags is None else replace(cleaning, sample=None)
             every = self._cleaned(every, cleaning, title="clean prompts", evaluations=self.excluded)
         if not verifiable:
             return Division(parts=self._shared_out(every))
@@ -102,7 +106,6 @@ class DivisionStages:
             split=_ROWS_SPLIT,
             parts=shares,
             most=dict(most),
-            excluded=self.excluded,
             with_columns=True,
             seed=self.asking.seed,
         )

@@ -49,7 +49,7 @@ class SyntheticData(Program):
         documents: What closed questions are about.
         real_prompts: Prompts of real users; those flagged as unsafe serve preferences only.
         verified_prompts: Prompts with known answers or tests, for preferences only (3.2.3).
-        excluded: Files with prompts, such as those of an evaluation, that are left out.
+        excluded: Files with prompts, such as those of an evaluation, that are left out; of hub ids the part `test`.
         cleaning: What is done to prompts before they are divided; prompts that share runs of words with `excluded` are
             dropped then too. None drops repetitions and whole excluded prompts alone.
         tags: How the prompts, but for the verified ones, are tagged; `cleaning.sample` then draws by these tags.

@@ -47,6 +47,7 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
         _responses(built),
         _verdicts(built),
         collect.pairs(built),
+        _judgements(built),
         collect.ledger(built),
     )
     results = LoopResults(
@@ -151,6 +152,31 @@ def _verdicts(built: list[collect.Built]) -> Table:
         for verifier, counts in manifest["results"]["by"].items()
     )
     return Table(title="Verdicts", meaning="Judged by program, each model by itself.", columns=columns, rows=rows)
+
+
+def _judgements(built: list[collect.Built]) -> Table:
+    """What judges decided, and how far the places of the responses did."""
+    columns = (
+        Column(key="stage", title="Pairs", percent=False),
+        Column(key="compared", title="Pairs compared", percent=False),
+        Column(key="kept", title="Pairs kept", percent=False),
+        Column(key="first", title="For the first response"),
+    )
+    rows = tuple(
+        {
+            "stage": collect.stage_title(manifest),
+            "compared": Metric(value=results["read"]),
+            "kept": Metric(value=results["kept"]),
+            "first": Metric(value=results["first_place"]),
+        }
+        for _, manifest in built
+        if collect.stage_class(manifest) == "PairByJudge"
+        for results in [manifest["results"]]
+    )
+    meaning = (
+        "Each pair is compared in both orders. Half of the verdicts are for the response read first without a bias."
+    )
+    return Table(title="Judgements", meaning=meaning, columns=columns, rows=rows)
 
 
 def _responses(built: list[collect.Built]) -> Table:
