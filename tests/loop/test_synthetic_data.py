@@ -303,6 +303,20 @@ def test_preferences_are_made_by_judge_and_by_verifier_from_the_samples_of_all_m
     assert responses == [36, 36]
 
 
+def test_the_judge_is_asked_by_a_template_of_the_user(tmp_path, make_runner):
+    (tmp_path / "judge.txt").write_text("{fence} {request} {a} {b} {criteria}? Verdict {code}: A, B or tie")
+    settings = {
+        "generator": SCRIPTED,
+        "real_prompts": conversations(tmp_path / "real.jsonl", 9),
+        "preferences": {"by": "judge"},
+        "templates": {"judge": str(tmp_path / "judge.txt")},
+    }
+    load_recipe(recipe(tmp_path / "own.yaml", **settings)).program.build(runner := make_runner())
+    stages = {node.title: node.stage for node in runner.nodes}
+    for title in ("preferences: questions to the judge", "preferences"):
+        assert stages[title].judge.template.text.startswith("{fence} {request}")
+
+
 def test_preferences_by_reward_score_the_samples_of_every_model_and_pair_them(tmp_path, make_runner):
     settings = {
         "generator": SCRIPTED,

@@ -125,6 +125,29 @@ def test_prompts_that_mean_the_same_are_dropped(tmp_path, monkeypatch):
     assert (found["read"], found["kept"], found["dropped"]) == (5, 4, {"semantic_duplicate": 1})
 
 
+def test_prompts_with_known_answers_are_not_sampled(tmp_path):
+    sums = [{"question": f"Explain: what is {n} plus 1?", "answer": f"#### {n + 1}"} for n in range(6)]
+    for name, some in (("one", sums[:4]), ("two", sums[4:])):
+        write_jsonl(tmp_path / f"{name}.jsonl", some)
+    source = {"dataset": "SUMS", "licence": "MIT", "verifier": "gsm8k"}
+    more = {
+        "verified_prompts": [{**source, "path": str(tmp_path / f"{name}.jsonl")} for name in ("one", "two")],
+        "cleaning": {"over": "prompt", "near": None, "sample": 3, "tags_by": "rules"},
+    }
+    results, rows = run_here(recipe(tmp_path / "own.yaml", **settings(tmp_path, TASKS, **more)), tmp_path / "run")
+    assert results["diverse sample of the prompts"]["kept"] == 3
+    assert sum("verifier" in row["meta"] for row in rows["prompts for preferences"]) == 6
+    assert (results["SUMS 1: prompts"]["kept"], results["SUMS 2: prompts"]["kept"]) == (4, 2)
+
+
+def test_a_data_set_is_not_called_as_a_task_is(tmp_path, make_runner):
+    sources = [{"path": str(tmp_path / "prompts.jsonl"), "dataset": "real", "licence": "MIT", "verifier": "gsm8k"}]
+    given = settings(tmp_path, TASKS, verified_prompts=sources)
+    program = load_recipe(recipe(tmp_path / "own.yaml", **given)).program
+    with pytest.raises(ConfigError, match="real is a task already"):
+        program.build(make_runner())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,13 +1,13 @@
 """The stages between the prompts and their uses: cleaning, tags, a diverse sample, the division."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.prompts import SplitPrompts
 from lit_align.loop.synthesis.asking import Asking
 from lit_align.loop.synthesis.cleaning import CleanPrompts
-from lit_align.loop.synthesis.settings import PREFERENCE, Embedding, Tagging, Uses
+from lit_align.loop.synthesis.settings import Embedding, Tagging, Uses
 from lit_align.synthesis.hygiene.contamination import Overlap
 from lit_align.synthesis.hygiene.settings import Cleaning
 from lit_align.synthesis.hygiene.tagging import AskTags, RuleTags
@@ -58,37 +58,44 @@ class DivisionStages:
         """Divides the prompts; one that also is verifiable counts as that."""
         every = self.asking.take(*verifiable, *prompts, most=None, title="all prompts")
         if self.cleaning is not None or self.excluded:
-            cleaning = self.cleaning or _EXCLUDED_ALONE
-            # With tags the sample is drawn behind them, so that nobody is asked about what is dropped here.
-            cleaning = cleaning if self.tags is None else replace(cleaning, sample=None)
+            # The sample is drawn behind the tags, which nobody needs to tell of what is dropped here.
+            cleaning = replace(self.cleaning or _EXCLUDED_ALONE, sample=None)
             every = self._cleaned(every, cleaning, title="clean prompts", evaluations=self.excluded)
         if not verifiable:
             return Division(parts=self._shared_out(every))
         known = self.asking.apply(Verifiable(), every, title="verifiable prompts")
-        held = self._split(known, {PREFERENCE: 1.0}, {}, title="verifiable prompts for preferences")[PREFERENCE]
         if not prompts:
-            return Division(verifiable=held)
+            return Division(verifiable=known)
         others = self.asking.apply(Verifiable(wanted=False), every, title="other prompts")
-        return Division(parts=self._shared_out(others), verifiable=held)
+        return Division(parts=self._shared_out(others), verifiable=known)
 
     def _shared_out(self, prompts: Part) -> dict[str, Part]:
-        tagged = self._tagged(prompts)
-        return self._split(tagged, self.uses.parts, self.uses.most, title="division of the prompts")
+        stage = SplitPrompts(
+            source=self._sampled(self._tagged(prompts)).artifact,
+            split=_ROWS_SPLIT,
+            parts=self.uses.parts,
+            most=self.uses.most,
+            with_columns=True,
+            seed=self.asking.seed,
+        )
+        division = self.asking.runner.add(stage, title="division of the prompts")
+        return {name: Part(artifact=division, file=f"{name}.jsonl") for name in self.uses.parts}
 
     def _tagged(self, prompts: Part) -> Part:
-        """The prompts with their tags, no more than a diverse sample of them."""
         if self.tags is None:
             return prompts
         if self.tags.by == "rules":
-            tagged = self.asking.apply(RuleTags(), prompts, title="prompt tags")
-        else:
-            step = AskTags(most=self.tags.most, template=self.templates["tag_prompt"])
-            tagged = self.asking.ask(step, prompts, self.tags.sampled, title="prompt tags")
+            return self.asking.apply(RuleTags(), prompts, title="prompt tags")
+        step = AskTags(most=self.tags.most, template=self.templates["tag_prompt"])
+        return self.asking.ask(step, prompts, self.tags.sampled, title="prompt tags")
+
+    def _sampled(self, prompts: Part) -> Part:
+        """No more prompts than are wanted, which cover the tags."""
         if self.cleaning is None or self.cleaning.sample is None:
-            return tagged
+            return prompts
         names = ("sample", "tags_by", "min_tag_rows", "seed")
         draw = Cleaning(exact=False, near=None, **{name: getattr(self.cleaning, name) for name in names})
-        return self._cleaned(tagged, draw, title="diverse sample of the prompts")
+        return self._cleaned(prompts, draw, title="diverse sample of the prompts")
 
     def _cleaned(self, rows: Part, cleaning: Cleaning, *, title: str, evaluations: tuple[Part, ...] = ()) -> Part:
         runner, embedding = self.asking.runner, self.embedding
@@ -97,17 +104,3 @@ class DivisionStages:
             model = runner.external(embedding.model, title="embeddings")
             stage = replace(stage, embedder=model, library=embedding.library)
         return rows_of(runner.add(stage, title=title))
-
-    def _split(
-        self, prompts: Part, shares: dict[str, float], most: Mapping[str, int], *, title: str
-    ) -> dict[str, Part]:
-        stage = SplitPrompts(
-            source=prompts.artifact,
-            split=_ROWS_SPLIT,
-            parts=shares,
-            most=dict(most),
-            with_columns=True,
-            seed=self.asking.seed,
-        )
-        division = self.asking.runner.add(stage, title=title)
-        return {name: Part(artifact=division, file=f"{name}.jsonl") for name in shares}

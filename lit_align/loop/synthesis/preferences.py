@@ -55,7 +55,7 @@ class Verify(Stage):
         verified = verify_rows(verifier, self.rows.path, output / ROWS, key=key, workers=context.threads)
         by: dict[str, Counter[str]] = defaultdict(Counter)
         for row in read_rows(output / ROWS):
-            by[verifier_of(row)].update(responses=1, passed=row["verdict"]["passed"])
+            by[verifier_of(row)].update(responses=1, passed=int(row["verdict"]["passed"]))
         counts = {name: dict(numbers) for name, numbers in by.items()}
         reasons = dict(verified.reasons.most_common())
         return {"responses": verified.responses, "passed": verified.passed, "by": counts, "reasons": reasons}

@@ -142,7 +142,9 @@ class SyntheticData(Program):
         asking = self._asking(runner, self.generator, title="generator")
         stages = self._prompt_stages(asking)
         self._prompts(stages)
-        verifiable = {source.dataset: stages.verified(source) for source in self.verified_prompts}
+        verifiable = stages.verified(self.verified_prompts)
+        if taken := verifiable.keys() & self.made.prompts.keys():
+            raise ConfigError(f"verified_prompts: {min(taken)} is a task already: call the data set something else")
         if not (self.made.prompts or verifiable):
             raise ConfigError("no prompts are asked for: set open_qa, writing, closed_qa, math, coding or real_prompts")
         named = enumerate(self.excluded, start=1)

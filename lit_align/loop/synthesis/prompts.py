@@ -117,8 +117,18 @@ class PromptStages:
         read = self._read(source.path, reader, source.split, title="prompts of real users")
         return self.asking.take(read, most=source.most, title="prompts of real users")
 
-    def verified(self, source: VerifiedSource) -> Part:
-        """Prompts whose responses a program can judge."""
+    def verified(self, sources: list[VerifiedSource]) -> dict[str, Part]:
+        """Prompts whose responses a program can judge, by data set; one may come in several files."""
+        names = [source.dataset for source in sources]
+        parts: dict[str, list[Part]] = {name: [] for name in names}
+        for source in sources:
+            number = f" {len(parts[source.dataset]) + 1}" if names.count(source.dataset) > 1 else ""
+            parts[source.dataset].append(self._verified(source, title=f"{source.dataset}{number}"))
+        return {
+            name: given[0] if len(given) == 1 else self._joined(tuple(given), name) for name, given in parts.items()
+        }
+
+    def _verified(self, source: VerifiedSource, *, title: str) -> Part:
         reader = VerifiablePrompts(
             dataset=source.dataset,
             licence=source.licence,
@@ -127,8 +137,8 @@ class PromptStages:
             column=source.column,
             max_characters=source.max_characters,
         )
-        read = self._read(source.path, reader, source.split, title=source.dataset)
-        return self.asking.take(read, most=source.most, title=f"{source.dataset}: prompts")
+        read = self._read(source.path, reader, source.split, title=title)
+        return self.asking.take(read, most=source.most, title=f"{title}: prompts")
 
     def _keywords(
         self, settings: Keywords, kind: str, macro: AskList, narrow: AskList, judge: Step, *, title: str
