@@ -59,6 +59,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         _plain("data check", "data:check", "Read rows as training would and print what was kept and dropped, and why."),
         _plain("data show", "show:show", "Page through rows, conversations, pairs and scores in the terminal."),
         _plain("data card", "card:card", "Write a page about a data set: counts, lengths, scores, licences, examples."),
+        _plain("data tag", "tag:tag", "Tell what every prompt asks for, its topic, difficulty and quality."),
         _plain("data clean", "clean:clean", "Drop rows that repeat, leak or break a rule, and count every one."),
         _plain(
             "data preferences", "preferences:preferences", "Turn annotations of response pairs into preference rows."

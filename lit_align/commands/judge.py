@@ -1,9 +1,8 @@
 """`lit-align data judge`: preferences by a language model that compares two responses in both orders."""
 
 import json as json_format
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lit_align.commands.generators import chosen_generator
 from lit_align.commands.output import ROWS, check_output
@@ -13,8 +12,10 @@ from lit_align.data.sources import require_rows
 from lit_align.files import write_jsonl
 from lit_align.generation.base import Generator, Sampling
 from lit_align.generation.openai import OpenAIGenerator  # noqa: F401 - may then be named without its module
+from lit_align.synthesis.asking import answered
 from lit_align.synthesis.preferences import Judge, PositionBias, gather
 from lit_align.synthesis.preferences.judge import CRITERIA
+from lit_align.synthesis.template import replacement, shipped
 
 
 def judge(
@@ -27,6 +28,7 @@ def judge(
     generator: Generator | None = None,
     compare: Literal["two", "all"] = "two",
     criteria: str = CRITERIA,
+    question: str | None = None,
     finished_only: bool = True,
     max_new_tokens: int = 512,
     template: str = "tokenizer",
@@ -50,6 +52,7 @@ def judge(
             its own options are --generator.NAME (--generator.help CLASS lists them).
         compare: Two responses of each prompt, drawn by the seed, or all pairs of them.
         criteria: What counts, in words that continue "What counts is".
+        question: File of a template that replaces the question to the judge; its slots are those of the shipped one.
         finished_only: Leave out responses that were cut off for length.
         max_new_tokens: Most tokens of what the judge says.
         template: Of --model: the tokenizer's own chat template, raw, the name of a built-in template, or a .jinja file.
@@ -63,41 +66,27 @@ def judge(
     for source in sources:
         check_output(output, source, endings=ROWS)
     asked, counts = Accounting(), Accounting()
-    question = Judge(compare=compare, criteria=criteria, finished_only=finished_only, seed=seed)
+    asking = Judge(
+        compare=compare,
+        criteria=criteria,
+        finished_only=finished_only,
+        seed=seed,
+        template=shipped("judge") if question is None else replacement(question, "judge"),
+    )
     prompts = gather(sources, score=None, split=split, counts=Accounting())
-    rows = list(question.compose(prompts, counts=asked))
+    rows = list(asking.compose(prompts, counts=asked))
     print_accounting(asked, title=f"prompts of {file}", console=plain_console())
     require_rows(asked, file)
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
-    answers = _answered(rows, output, chosen, sampling=sampling, overwrite=overwrite)
-    judged = question.parse(answers, counts=counts)
+    said = output.with_name(f"{output.name}.judge.jsonl")
+    answers = answered(rows, output=said, generator=chosen, sampling=sampling, overwrite=overwrite)
+    judged = asking.parse(answers, counts=counts)
     print_accounting(counts, title="pairs", console=plain_console())
     _print_bias(judged.bias)
     if json:
         print(json_format.dumps(counts.to_dict()))
     require_rows(counts, file)
     write_jsonl(output, judged.rows)
-
-
-def _answered(
-    rows: Iterable[dict[str, Any]], output: Path, generator: Generator, *, sampling: Sampling, overwrite: bool
-) -> list[dict[str, Any]]:
-    """What the judge said to every question, from a file that lies beside the output."""
-    from lit_align.data.rows import Message, PromptOnly
-    from lit_align.data.sources import read_raw
-    from lit_align.generation.rows import generate_rows
-
-    prompts = [
-        PromptOnly(
-            prompt=tuple(Message(**turn) for turn in row["prompt"]),
-            fields={"judged": row["judged"]},
-            place=f"question {number}",
-        )
-        for number, row in enumerate(rows, start=1)
-    ]
-    said = output.with_name(f"{output.name}.judge.jsonl")
-    generate_rows(prompts, generator=generator, output=said, sampling=sampling, overwrite=overwrite)
-    return [row for _, row in read_raw(said)]
 
 
 def _print_bias(bias: PositionBias) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lit_align.data.categories import categories_of, tag_names
 from lit_align.data.formats import RENAMED_COLUMNS, prompt_columns
 from lit_align.data.guessing import guess_kind
 from lit_align.data.records import (
@@ -36,6 +37,7 @@ _NATIVE = (
     "ratings",
     "strength",
 )
+_TOLD = ("topic", "difficulty", "quality")
 _OF_PAIR = ("chosen_reward", "rejected_reward", "chosen_ratings", "rejected_ratings")
 
 
@@ -77,6 +79,7 @@ def blocks(raw: Mapping[str, Any], *, place: str, kind: Shown | None = None) -> 
         yield _json_block(raw, str(error).partition("\n")[0].removeprefix(f"{place}: "))
         return
     yield from _parts(row)
+    yield from _tags(raw)
     yield from _other_columns(raw, known)
 
 
@@ -136,10 +139,19 @@ def _sides(row: Preference) -> Iterator[Block]:
         yield Block(title=title, body=text, notes=notes, role=role)  # type: ignore[arg-type]
 
 
+def _tags(raw: Mapping[str, Any]) -> Iterator[Block]:
+    """The tags, with the topic and the grades that tagging told."""
+    if names := list(tag_names(raw)):
+        told = {name: label for name, label in categories_of(raw) if name in _TOLD}
+        notes = tuple(f"{name} {label}" for name, label in told.items())
+        yield Block(title="tags", body=", ".join(names), notes=notes)
+
+
 def _other_columns(raw: Mapping[str, Any], kind: Kind) -> Iterator[Block]:
     """The columns that the parts above do not show."""
     used = {*_NATIVE, *_OF_PAIR, *prompt_columns(raw), *RENAMED_COLUMNS}
     used |= set(HELPSTEER_ATTRIBUTES) if kind == "rating" else set()
+    used |= {"tags"} if any(tag_names(raw)) else set()
     used -= {"response", "output", "completion", "answer"} if kind == "prompt" else set()
     lines = [f"{key}: {_json(value)}" for key, value in raw.items() if key not in used]
     if lines:

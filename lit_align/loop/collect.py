@@ -142,7 +142,7 @@ def pairs(built: Iterable[Built]) -> Table:
         if stage_class(manifest) == _PAIR
         for results in [manifest["results"]]
     ]
-    meaning = "The highest against the lowest reward among a prompt's samples; margins in the reward model's units."
+    meaning = "Margins are in the reward model's units; of a right response over a wrong one they are 1."
     return Table(title="Preferences", meaning=meaning, columns=columns, rows=tuple(rows))
 
 

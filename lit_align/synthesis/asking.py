@@ -45,12 +45,27 @@ class FileAsk:
 
     def __call__(self, name: str, rows: list[Row], *, role: str = "model") -> list[Row]:
         """The rows with their responses; prompts that were refused are missing, and listed beside the file."""
-        from lit_align.generation.rows import generate_rows
-
         output = self.folder / f"{name}.jsonl"
-        prompts = [_prompt(row, f"{name}:{number}") for number, row in enumerate(rows, start=1)]
-        generate_rows(prompts, generator=self.generators[role], output=output, sampling=self.sampling[role])
-        return [row for _, row in read_raw(output)]
+        return answered(rows, output=output, generator=self.generators[role], sampling=self.sampling[role])
+
+
+def answered(
+    rows: list[Row], *, output: Path, generator: Generator, sampling: Sampling, overwrite: bool = False
+) -> list[Row]:
+    """Rows with a `prompt` and what a generator responds, kept in a file; repeated, it asks for what is missing there.
+
+    Args:
+        rows: Their other columns come back with the response.
+        output: The .jsonl file.
+        generator: Who answers.
+        sampling: How.
+        overwrite: Whether what another generator said, or was asked, is replaced.
+    """
+    from lit_align.generation.rows import generate_rows
+
+    prompts = [_prompt(row, f"{output.stem}:{number}") for number, row in enumerate(rows, start=1)]
+    generate_rows(prompts, generator=generator, output=output, sampling=sampling, overwrite=overwrite)
+    return [row for _, row in read_raw(output)]
 
 
 def _prompt(row: Row, place: str) -> PromptOnly:

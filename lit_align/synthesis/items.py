@@ -9,6 +9,7 @@ The columns are
     messages    a conversation.
     meta        What is known of it: the texts of its ancestors by kind, `task`, `doc_id`, `instruction_id_list`, ...
     parents     The ids of the items it was made of.
+    tags        What its prompt asks for, where that was told.
     template    The id of the template that asked for it, where one did.
     generators  The names of the models that wrote any of it.
     source      `dataset` and `licence`, where it comes from outside.
@@ -32,6 +33,7 @@ def make_item(
     template: str | None = None,
     generators: Sequence[str] = (),
     source: Mapping[str, Any] | None = None,
+    tags: Sequence[str] | None = None,
     **content: Any,
 ) -> Item:
     """An item; `content` is its `text`, `prompt` or `messages`.
@@ -44,6 +46,7 @@ def make_item(
         raise ValueError(f"the content of an item must be one of {', '.join(CONTENTS)}, got {name}")
     row: Item = {"id": sha256_of_json([kind, content[name]])[:20], "kind": kind, **content}
     row |= {"meta": dict(meta or {}), "parents": list(parents)}
+    row |= {} if tags is None else {"tags": list(tags)}
     row |= {} if template is None else {"template": template}
     row |= {"generators": sorted(set(generators))} if generators else {}
     return row | ({} if source is None else {"source": dict(source)})
@@ -57,9 +60,9 @@ def child(item: Item, kind: str, *, template: str | None = None, generator: str 
 
 
 def origin_of(item: Item, *, generator: str | None = None) -> dict[str, Any]:
-    """Which models and which source an item is from, for one that is made of it, by a further model or none."""
+    """The models, the source and the tags of an item, for one that is made of it, by a further model or none."""
     generators = [*item.get("generators", ()), *([] if generator is None else [generator])]
-    return {"generators": generators, "source": item.get("source")}
+    return {"generators": generators, "source": item.get("source"), "tags": item.get("tags")}
 
 
 def messages_of(item: Item) -> list[dict[str, str]]:

@@ -40,6 +40,11 @@ class Template:
         """The names of all slots."""
         return frozenset(match[1] for match in _SLOT.finditer(self.text))
 
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The texts of which one is filled; the text itself where it is the only one."""
+        return tuple(_BETWEEN.split(self.text.strip()))
+
     def fill(self, values: Mapping[str, str | int], *, rank: float = 0.0) -> str:
         """The text with its values; what is not in it is not used.
 
@@ -56,7 +61,7 @@ class Template:
         if missing := self.slots - values.keys():
             known = ", ".join(sorted(values)) or "none"
             raise ConfigError(f"template {self.name}: nothing fills {_named(missing)}\nThere are: {known}")
-        texts = _BETWEEN.split(self.text.strip())
+        texts = self.alternatives
         return _SLOT.sub(lambda match: _value(match, values), texts[int(rank * len(texts))])
 
 

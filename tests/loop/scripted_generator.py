@@ -1,5 +1,6 @@
 """A generator that answers the shipped templates as an obliging, forgetful model would."""
 
+import json
 import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -8,6 +9,8 @@ from typing import final
 from lit_align.generation.base import Generator, Request, Sample, Sampling
 
 _COMPARED = re.compile(r"response A\n(.*)\n=== (\w+) response B\n(.*)\n=== \w+ end of the material", re.DOTALL)
+_SUM = re.compile(r"What is (\d+) plus (\d+)\?")
+_FUNCTION = re.compile(r"Write a function add_(\d+) ")
 _NUMBER = re.compile(r"Answer with a numbered list of (\d+)")
 
 
@@ -17,6 +20,14 @@ def answer(prompt, seed):
     name = sha256(f"{seed} {text}".encode()).hexdigest()
     if match := _COMPARED.search(text):
         return f"Both try.\nVerdict {match[2]}: {'A' if match[1] < match[3] else 'B'}"
+    if "Say what it asks for, as one JSON object" in text:
+        return tags_of(int(name, 16))
+    if match := _SUM.search(text):
+        total = int(match[1]) + int(match[2]) + int(name, 16) % 2
+        return f"Let me see ({name[:6]}). The answer is ${total}$."
+    if match := _FUNCTION.search(text):
+        more = f" + {match[1]}" if int(name, 16) % 2 else ""
+        return f"```python\ndef add_{match[1]}(x):\n    return x{more}  # {name[:6]}\n```"
     if "Answer with one word, Yes or No." in text:
         return "Yes." if int(name, 16) % 2 else "No."
     if text.startswith("You play the user"):
@@ -29,6 +40,14 @@ def answer(prompt, seed):
     # Each form follows instructions that the others do not.
     forms = ("An answer about {}.", "an answer, or not, about {}.", "<<ANSWER>> *A* *B* *C* {} [X] [Y] [Z]", '"Of {}"')
     return forms[int(name, 16) % len(forms)].format(name[:6])
+
+
+def tags_of(number):
+    """One to three of nine tags; of every tenth prompt none, and not in JSON."""
+    if number % 10 == 0:
+        return "I cannot say."
+    tags = [f"tag {number // 10**n % 9}" for n in range(1 + number % 3)]
+    return json.dumps({"tags": tags, "topic": f"topic {number % 4}", "difficulty": 1 + number % 5, "quality": 3})
 
 
 @final

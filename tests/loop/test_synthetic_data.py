@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 import yaml
+from synthetic_runs import SCRIPTED, conversations, read, recipe, run_here
 
 from lit_align.cli.functions import run_function
 from lit_align.commands.run import run
 from lit_align.errors import ConfigError, DataError
 from lit_align.files import sha256_of_file, write_jsonl
 from lit_align.generation.openai import OpenAIGenerator
-from lit_align.loop import Runner, StageContext
-from lit_align.loop.parts import ROWS, rows_of
+from lit_align.loop.parts import rows_of
 from lit_align.loop.recipe import load_recipe
 from lit_align.loop.sampling import Generate
 from lit_align.loop.stage import fingerprint
@@ -22,46 +22,7 @@ from lit_align.synthesis.prompts import topics
 from lit_align.synthesis.steps import AskList
 from lit_align.synthesis.template import Template, Templates
 
-CLASS = "lit_align.loop.synthesis.SyntheticData"
-SCRIPTED = {"class_path": "scripted_generator.ScriptedGenerator"}
 PRODUCTS = ("sft", "dialogues", "preference_prompts")
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def recipe(path, **init_args):
-    path.write_text(yaml.safe_dump({"class_path": CLASS, "init_args": init_args}))
-    return str(path)
-
-
-def run_here(name, workdir, **init_args):
-    """All stages of a recipe, one after the other in this process: their results by title, their rows by title."""
-    program = load_recipe(name, init_args=init_args).program
-    runner = Runner(workdir, preload=(), parallel=1, threads=1)
-    program.build(runner)
-    results, rows = {}, {}
-    for node in runner.nodes:
-        folder = node.artifact.path
-        folder.mkdir(parents=True)
-        context = StageContext(
-            title=node.title, iteration=None, fingerprint="f", seed=0, threads=1, progress=lambda done, total: None
-        )
-        results[node.title] = node.stage.run(folder, context)
-        if (folder / ROWS).is_file():
-            rows[node.title] = read(folder / ROWS)
-    return results, rows
-
-
-def conversations(path, number):
-    """Like those of LMSYS-Chat-1M; every third is flagged."""
-    turns = [
-        [{"role": "user", "content": f"Real {i}?"}, {"role": "assistant", "content": "Hm."}] for i in range(number)
-    ]
-    rows = ({"conversation": t, "openai_moderation": [{"flagged": i % 3 == 0}]} for i, t in enumerate(turns))
-    write_jsonl(path, rows)
-    return {"path": str(path), "dataset": "chats", "licence": "free"}
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +205,7 @@ def test_of_a_model_that_babbles_every_response_is_accounted_for(tiny, outside, 
         sampled=short,
         turns=short,
         real_prompts=outside["real_prompts"],
+        preferences=None,  # it says the same of everything, so that there would be none
     )
     assert results["macro topics: responses"]["samples"] == 1
     assert results["macro topics"]["dropped"] == {"cut_off": 2}
@@ -265,16 +227,21 @@ def test_the_laptop_recipe_runs_as_a_user_would_run_it(outside, tmp_path, capsys
     own = {**yaml.safe_load(find_recipe("synthetic_data/laptop").read_text())["init_args"], "generator": SCRIPTED}
     path = recipe(tmp_path / "own.yaml", **{**own, "real_prompts": outside["real_prompts"]})
     assert run_function(run, [path, *options], prog="lit-align run") == 0
-    check_files(tmp_path / "run")
+    check_files(
+        tmp_path / "run", tables=("Tasks", "Topics", "Responses", "Verdicts", "Preferences", "Judgements", "Data")
+    )
+    for name in ("preferences", "preferences_verified"):
+        assert read(tmp_path / "run" / "data" / f"{name}.jsonl")
+        assert read(tmp_path / "run" / "data" / f"{name}_candidates.jsonl")
 
 
-def check_files(workdir):
+def check_files(workdir, tables=("Tasks", "Responses", "Data")):
     results = json.loads((workdir / "results.json").read_text())
     assert results["is_complete"]
     assert [row["title"] for row in results["rows"]] == ["Demonstrations", "Dialogues", "Preference prompts"]
     for name, row in zip(PRODUCTS, results["rows"], strict=True):
         assert row["metrics"]["rows"]["value"] == len(read(workdir / "data" / f"{name}.jsonl")) > 0
-    assert [table["title"] for table in results["tables"]] == ["Tasks", "Responses", "Data"]
+    assert [table["title"] for table in results["tables"]] == list(tables)
     assert (workdir / "report.html").stat().st_size > 10_000
 
 
@@ -325,7 +292,7 @@ def test_preferences_are_made_by_judge_and_by_verifier_from_the_samples_of_all_m
         },
     }
     results, rows = run_here(recipe(tmp_path / "own.yaml", **settings), tmp_path / "run")
-    plain, pairs = rows["preferences: prompts without instructions"], rows["preferences"]
+    plain, pairs = rows["preferences: prompts"], rows["preferences"]
     assert results["preferences: questions to the judge"]["questions"] == 2 * len(pairs) == 2 * len(plain)
     assert results["preferences"]["first_place"] == 0.5
     assert all(pair["chosen"] < pair["rejected"] for pair in pairs)  # which the judge prefers
@@ -334,6 +301,20 @@ def test_preferences_are_made_by_judge_and_by_verifier_from_the_samples_of_all_m
     assert all(pair["chosen_reward"] > pair["rejected_reward"] for pair in verified)
     responses = [results[f"verified preferences: verdicts {n}"]["responses"] for n in (1, 2)]
     assert responses == [36, 36]
+
+
+def test_the_judge_is_asked_by_a_template_of_the_user(tmp_path, make_runner):
+    (tmp_path / "judge.txt").write_text("{fence} {request} {a} {b} {criteria}? Verdict {code}: A, B or tie")
+    settings = {
+        "generator": SCRIPTED,
+        "real_prompts": conversations(tmp_path / "real.jsonl", 9),
+        "preferences": {"by": "judge"},
+        "templates": {"judge": str(tmp_path / "judge.txt")},
+    }
+    load_recipe(recipe(tmp_path / "own.yaml", **settings)).program.build(runner := make_runner())
+    stages = {node.title: node.stage for node in runner.nodes}
+    for title in ("preferences: questions to the judge", "preferences"):
+        assert stages[title].judge.template.text.startswith("{fence} {request}")
 
 
 def test_preferences_by_reward_score_the_samples_of_every_model_and_pair_them(tmp_path, make_runner):
@@ -413,6 +394,11 @@ def test_the_recipe_at_paper_scale_asks_a_server_for_the_published_sizes(tmp_pat
     assert (program.topics.most, program.math_keywords.most, program.coding_keywords.most) == (3000, 17000, 12000)
     assert program.uses.turns == 3
     assert program.turns.temperature == 0
+    assert {source.dataset: source.verifier for source in program.verified_prompts} == {
+        "GSM8K": "gsm8k",
+        "MATH": "math",
+    }
+    assert program.preferences.by == "judge"
 
 
 def test_the_text_of_a_template_and_the_version_of_a_step_decide_a_stage_and_the_address_of_a_server_does_not(

@@ -106,12 +106,12 @@ def test_code_is_not_run_without_both_consents(tmp_path: Path, monkeypatch: pyte
     row = {"response": "x = 1", "test_list": ["assert x == 1"]}
     data = _write(tmp_path / "in.jsonl", [row])
     monkeypatch.delenv(CONSENT, raising=False)
-    with pytest.raises(ConfigError, match=f"--allow_code_execution and the environment variable {CONSENT}=1"):
+    with pytest.raises(ConfigError, match=f"the option allow_code_execution and the environment variable {CONSENT}=1"):
         verify(data=data, output=tmp_path / "out.jsonl")
     with pytest.raises(ConfigError, match=f"Missing: the environment variable {CONSENT}=1."):
         verify(data=data, output=tmp_path / "out.jsonl", verifier="mbpp", allow_code_execution=True)
     monkeypatch.setenv(CONSENT, "1")
-    with pytest.raises(ConfigError, match=r"Missing: the option --allow_code_execution\."):
+    with pytest.raises(ConfigError, match=r"Missing: the option allow_code_execution\."):
         verify(data=data, output=tmp_path / "out.jsonl", verifier="humaneval")
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from lit_align.data.accounting import Accounting
+from lit_align.data.categories import categories_of, cut_label
 from lit_align.data.checking import Measure
 from lit_align.data.guessing import guess_kind
 from lit_align.data.licences import Licences, row_licences
@@ -20,9 +21,6 @@ from lit_align.data.sources import Rules
 from lit_align.data.splitting import Duplicates, prompt_text, response_texts, row_key
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json
-
-_LONGEST_CATEGORY = 80
-_CATEGORIES = ("topic", "task", "category", "domain", "difficulty", "quality", "persona", "language", "finish_reason")
 
 
 @final
@@ -146,7 +144,7 @@ def _add(card: Card, raw: Mapping[str, Any], row: Row, *, licence: str | None) -
         card.lengths.add({name: length})
     for name, value in _scores(raw, row):
         card.scores.add({name: value})
-    for name, label in _labels(raw):
+    for name, label in categories_of(raw):
         card.categories[name][label] += 1
     for name, origin in _origins(raw):
         card.lineage[name][origin] += 1
@@ -183,33 +181,16 @@ def _scores(raw: Mapping[str, Any], row: Row) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def _labels(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Tags, and columns of short values at the top or in `meta`."""
-    meta = raw.get("meta")
-    for owner in (raw, meta) if isinstance(meta, Mapping) else (raw,):
-        for name in _CATEGORIES:
-            if isinstance(owner.get(name), str | int) and owner[name] != "":
-                yield name, _cut(str(owner[name]))
-    tags = raw.get("tags")
-    for tag in tags if isinstance(tags, list) else ():
-        if isinstance(tag, str):
-            yield "tags", _cut(tag)
-
-
 def _origins(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     generator = raw.get("generator")
     model = generator.get("model") if isinstance(generator, Mapping) else None
     if isinstance(model, Mapping):
         yield "generator", f"{model.get('name')} {str(model.get('fingerprint') or '')[:8]}".strip()
     elif isinstance(generator, str) or isinstance(model, str):
-        yield "generator", _cut(str(model or generator))
+        yield "generator", cut_label(str(model or generator))
     if isinstance(raw.get("template"), str):
-        yield "template", _cut(raw["template"])
+        yield "template", cut_label(raw["template"])
     source = raw.get("source")
     dataset = source.get("dataset") if isinstance(source, Mapping) else source
     if isinstance(dataset, str):
-        yield "data set", _cut(dataset)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_CATEGORY else text[: _LONGEST_CATEGORY - 1] + "…"
+        yield "data set", cut_label(dataset)

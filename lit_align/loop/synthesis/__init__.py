@@ -1,6 +1,20 @@
 """Synthetic data: prompts, dialogues and answers that models make, as stages of the loop."""
 
 from lit_align.loop.synthesis.program import SyntheticData
-from lit_align.loop.synthesis.settings import Keywords, Preferences, RealSource, Task, TextSource, Topics, Uses, Writing
+from lit_align.loop.synthesis.settings import Embedding, Keywords, Preferences, Tagging, Task, Topics, Uses, Writing
+from lit_align.loop.synthesis.sources import RealSource, TextSource, VerifiedSource
 
-__all__ = ["Keywords", "Preferences", "RealSource", "SyntheticData", "Task", "TextSource", "Topics", "Uses", "Writing"]
+__all__ = [
+    "Embedding",
+    "Keywords",
+    "Preferences",
+    "RealSource",
+    "SyntheticData",
+    "Tagging",
+    "Task",
+    "TextSource",
+    "Topics",
+    "Uses",
+    "VerifiedSource",
+    "Writing",
+]

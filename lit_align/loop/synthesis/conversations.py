@@ -38,8 +38,14 @@ class ConversationStages:
     reward_model: Artifact | None
     min_reward: float | None
 
-    def preferences(self, prompts: Part) -> Part:
-        """Prompts of one and of two turns to make preferences of."""
+    def preferences(self, prompts: Part | None, verifiable: Part | None) -> Part:
+        """Prompts of one and of two turns to make preferences of; those that are verifiable stay as they are."""
+        given = [] if prompts is None else self._varied(prompts)
+        given += [] if verifiable is None else [verifiable]
+        return self.users.take(*given, most=None, title="prompts for preferences")
+
+    def _varied(self, prompts: Part) -> list[Part]:
+        """The prompts, some of them again with an instruction or with a second turn."""
         instructed = self._instructed(prompts, title="preferences")
         parts = [prompts]
         if following.ALL_TURNS in instructed:
@@ -47,7 +53,7 @@ class ConversationStages:
         if self.uses.two_turn:
             some = self.users.take(prompts, most=self.uses.two_turn, title="two turns: asked")
             parts.append(self._two_turns(some, title="two turns"))
-        return self.users.take(*parts, *instructed.values(), most=None, title="prompts for preferences")
+        return [*parts, *instructed.values()]
 
     def demonstrations(self, dialogues: Part | None, answers: Part | None) -> dict[str, Part]:
         """Conversations to learn from, from prompts of dialogues and of single answers, each with instructions."""

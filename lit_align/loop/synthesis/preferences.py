@@ -1,6 +1,7 @@
 """The stages of preferences: samples of several models, and pairs of them by verifier, reward model or judge."""
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -13,35 +14,57 @@ from lit_align.loop.rounds import Sampled
 from lit_align.loop.sampling import Generate, Pair, Score, read_rows
 from lit_align.loop.stage import Artifact, Stage, StageContext
 from lit_align.loop.synthesis.asking import Asking
+from lit_align.loop.synthesis.made import Product
 from lit_align.loop.synthesis.settings import Preferences
 from lit_align.synthesis.preferences import Judge, gather
-from lit_align.synthesis.prompts.instruction_following import Instructed
+from lit_align.synthesis.prompts.verifiable import Verifiable
+from lit_align.synthesis.template import Templates
+from lit_align.synthesis.verifiers.code import Isolation
+
+CANDIDATES = "candidates.jsonl"
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Verify(Stage):
-    """Adds as a reward how far responses follow the verifiable instructions of their prompts, `rows.jsonl`."""
+    """Adds to responses what the verifier of their prompt says, and its score as a reward, `rows.jsonl`.
 
-    version: ClassVar[int] = 1
+    Args:
+        rows: Responses to prompts with a known answer, a verifiable instruction or tests.
+        allow_code_execution: One of the two consents that tests need.
+        isolation: Of the code that they run.
+    """
+
+    version: ClassVar[int] = 2
     resumable: ClassVar[bool] = True
     shown: ClassVar[tuple[str, ...]] = ("passed",)
 
     rows: Part
+    allow_code_execution: bool = field(default=False, metadata={"fingerprint": False})
+    isolation: Isolation = "namespaces"
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
-        """Verifies, continuing where a killed run was."""
-        from lit_align.synthesis.verifiers.ifeval import IFEvalVerifier
-        from lit_align.synthesis.verifiers.rows import verify_rows
+        """Verifies, continuing where a killed run was; counts by verifier."""
+        from lit_align.synthesis.verifiers import RowVerifier, Settings, verifier_of, verify_rows
+        from lit_align.synthesis.verifiers.code import Sandbox
 
-        verified = verify_rows(IFEvalVerifier(), self.rows.path, output / ROWS, key="ifeval", workers=context.threads)
-        return {"responses": verified.responses, "passed": verified.passed}
+        settings = Settings(allow_code_execution=self.allow_code_execution, sandbox=Sandbox(self.isolation))
+        verifier = RowVerifier(settings)
+        verifier.prepare((self.rows.file, row) for row in read_rows(self.rows.path))
+        key = [self.version, self.isolation]
+        verified = verify_rows(verifier, self.rows.path, output / ROWS, key=key, workers=context.threads)
+        by: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in read_rows(output / ROWS):
+            by[verifier_of(row)].update(responses=1, passed=int(row["verdict"]["passed"]))
+        counts = {name: dict(numbers) for name, numbers in by.items()}
+        reasons = dict(verified.reasons.most_common())
+        return {"responses": verified.responses, "passed": verified.passed, "by": counts, "reasons": reasons}
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class AskJudge(Stage):
-    """Writes the questions to a judge about responses, two for each pair, `rows.jsonl`.
+    """Writes the questions to a judge about responses, two for each pair, `rows.jsonl`; all go to `candidates.jsonl`.
 
     Args:
         judge: What is asked.
@@ -57,7 +80,8 @@ class AskJudge(Stage):
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Composes and counts prompts that have no two responses."""
         counts = Accounting()
-        prompts = gather([str(part.path) for part in self.rows], score=None, counts=Accounting())
+        prompts = list(gather([str(part.path) for part in self.rows], score=None, counts=Accounting()))
+        write_jsonl(output / CANDIDATES, (prompt.to_json() for prompt in prompts if prompt.responses))
         return {"questions": write_jsonl(output / ROWS, self.judge.compose(prompts, counts=counts)), **counts.to_dict()}
 
 
@@ -95,24 +119,25 @@ class PreferenceStages:
         asking: Adds stages.
         models: What answers, the first of them also as the judge.
         settings: How.
+        templates: What the judge is asked.
         reward_model: Decides, where it is to.
     """
 
     asking: Asking
     models: list[Artifact | Generator]
     settings: Preferences
+    templates: Templates
     reward_model: Artifact | None
 
-    def pairs(self, prompts: Part, *, instructed: bool) -> dict[str, Part]:
-        """Pairs by file name: those of prompts with instructions by verifier, the others by reward model or judge."""
+    def pairs(self, prompts: Part, *, open_ended: bool, verifiable: bool) -> dict[str, Product]:
+        """Pairs by file name: those that a verifier decides, and the others, by reward model or judge."""
         made = {}
-        plain = self.asking.apply(Instructed(wanted=False), prompts, title="preferences: prompts without instructions")
-        made["preferences"] = self._decided(self._samples(plain, title="preferences"))
-        if instructed:
-            some = self.asking.apply(Instructed(), prompts, title="verified preferences: prompts")
-            samples = self._samples(some, title="verified preferences")
-            verified = [self._add(Verify(rows=rows), f"verified preferences: verdicts {n}") for n, rows in samples]
-            made["preferences_verified"] = self._paired(verified, title="verified preferences")
+        if open_ended:
+            some = self.asking.apply(Verifiable(wanted=False), prompts, title="preferences: prompts")
+            made["preferences"] = self._decided(self._samples(some, title="preferences"))
+        if verifiable:
+            some = self.asking.apply(Verifiable(), prompts, title="verified preferences: prompts")
+            made["preferences_verified"] = self._verified(self._samples(some, title="verified preferences"))
         return made
 
     def _samples(self, prompts: Part, *, title: str) -> list[tuple[int, Part]]:
@@ -128,7 +153,15 @@ class PreferenceStages:
             for number, model in enumerate(self.models, start=1)
         ]
 
-    def _decided(self, samples: list[tuple[int, Part]]) -> Part:
+    def _verified(self, samples: list[tuple[int, Part]]) -> Product:
+        """By truth alone: a response that is half right is no better than one that is wrong."""
+        settings = self.settings
+        code = {"allow_code_execution": settings.allow_code_execution, "isolation": settings.isolation}
+        title = "verified preferences"
+        verified = [self._add(Verify(rows=rows, **code), f"{title}: verdicts {number}") for number, rows in samples]
+        return self._paired(verified, by="verdict.passed", min_margin=0.0, title=title)
+
+    def _decided(self, samples: list[tuple[int, Part]]) -> Product:
         if self.settings.by == "judge":
             return self._judged([rows for _, rows in samples])
         if self.reward_model is None:
@@ -137,20 +170,23 @@ class PreferenceStages:
             self._add(Score(model=self.reward_model, rows=rows), f"preferences: rewards {number}")
             for number, rows in samples
         ]
-        return self._paired(scores, title="preferences")
+        return self._paired(scores, by="reward", min_margin=self.settings.min_margin, title="preferences")
 
-    def _judged(self, samples: list[Part]) -> Part:
-        judge = Judge(seed=self.asking.seed)
+    def _judged(self, samples: list[Part]) -> Product:
+        judge = Judge(seed=self.asking.seed, template=self.templates["judge"])
         questions = self._add(AskJudge(judge=judge, rows=tuple(samples)), "preferences: questions to the judge")
         most = self.settings.sampled.max_new_tokens
         generate = Generate(model=self.models[0], prompts=questions, temperature=0.0, max_new_tokens=most)
         said = self._add(generate, "preferences: responses of the judge")
-        return self._add(PairByJudge(judge=judge, responses=said), "preferences")
+        pairs = self._add(PairByJudge(judge=judge, responses=said), "preferences")
+        return Product(rows=pairs, candidates=Part(artifact=questions.artifact, file=CANDIDATES))
 
-    def _paired(self, rows: list[Part], *, title: str) -> Part:
-        names = ("strategy", "min_margin", "max_length_ratio", "max_similarity")
+    def _paired(self, rows: list[Part], *, by: str, min_margin: float, title: str) -> Product:
+        names = ("strategy", "max_length_ratio", "max_similarity")
         rules = {name: vars(self.settings)[name] for name in names}
-        return self._add(Pair(rows=rows[0], others=tuple(rows[1:]), seed=self.asking.seed, **rules), title)
+        pair = Pair(rows=rows[0], others=tuple(rows[1:]), by=by, min_margin=min_margin, seed=self.asking.seed, **rules)
+        pairs = self._add(pair, title)
+        return Product(rows=pairs, candidates=Part(artifact=pairs.artifact, file=CANDIDATES))
 
     def _add(self, stage: Stage, title: str) -> Part:
         return rows_of(self.asking.runner.add(stage, title=title))

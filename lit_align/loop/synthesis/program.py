@@ -4,37 +4,22 @@ from typing import final
 
 from lit_align.errors import ConfigError
 from lit_align.generation.base import Generator
-from lit_align.loop.parts import Part, rows_of
+from lit_align.loop.parts import Part
 from lit_align.loop.program import Program
-from lit_align.loop.prompts import SplitPrompts
 from lit_align.loop.rounds import Sampled
 from lit_align.loop.runner import Runner
 from lit_align.loop.synthesis.asking import Asking
-from lit_align.loop.synthesis.conversations import ConversationStages
-from lit_align.loop.synthesis.preferences import PreferenceStages
+from lit_align.loop.synthesis.division import Division, DivisionStages
+from lit_align.loop.synthesis.made import Made
+from lit_align.loop.synthesis.products import ProductStages
 from lit_align.loop.synthesis.prompts import PromptStages
 from lit_align.loop.synthesis.report import write_synthetic_data_report
-from lit_align.loop.synthesis.settings import (
-    ANSWERS,
-    DIALOGUES,
-    PREFERENCE,
-    Keywords,
-    Made,
-    Preferences,
-    Product,
-    RealSource,
-    Task,
-    TextSource,
-    Topics,
-    Uses,
-    Writing,
-)
-from lit_align.loop.synthesis.stages import CleanPrompts, Describe
+from lit_align.loop.synthesis.settings import Embedding, Keywords, Preferences, Tagging, Task, Topics, Uses, Writing
+from lit_align.loop.synthesis.sources import RealSource, TextSource, VerifiedSource
 from lit_align.synthesis.hygiene.settings import Cleaning
-from lit_align.synthesis.prompts.real import Safe
 from lit_align.synthesis.template import Templates
-
-_ROWS_SPLIT = "rows"  # how the file of a stage is called, as the name of a split
+from lit_align.synthesis.verifiers import CODE_VERIFIERS
+from lit_align.synthesis.verifiers.code import require_consent
 
 
 @final
@@ -45,7 +30,7 @@ class SyntheticData(Program):
     of them divided between demonstrations and preferences; verifiable instructions; dialogues in which the model
     plays both sides (3.2.2), which a reward model picks from. The end products are files in `data/` of the workdir:
     demonstrations (`sft.jsonl`, the dialogues among them also in `dialogues.jsonl`), `preference_prompts.jsonl`, and
-    pairs (`preferences.jsonl`, those by verifier in `preferences_verified.jsonl`).
+    pairs (`preferences.jsonl`, those by verifier in `preferences_verified.jsonl`, with all candidates beside them).
 
     Args:
         generator: What is asked: a model folder or hub id, or a generator by its class path, such as a server.
@@ -63,9 +48,12 @@ class SyntheticData(Program):
         coding: Programming tasks.
         documents: What closed questions are about.
         real_prompts: Prompts of real users; those flagged as unsafe serve preferences only.
-        excluded: Files with prompts, such as those of an evaluation, that are left out.
+        verified_prompts: Prompts with known answers or tests, for preferences only (3.2.3).
+        excluded: Files with prompts, such as those of an evaluation, that are left out; of hub ids the part `test`.
         cleaning: What is done to prompts before they are divided; prompts that share runs of words with `excluded` are
             dropped then too. None drops repetitions and whole excluded prompts alone.
+        tags: How the prompts, but for the verified ones, are tagged; `cleaning.sample` then draws by these tags.
+        embedding: What finds prompts that mean the same, for `cleaning.semantic`.
         uses: What the prompts are used for.
         preferences: How pairs are made of the prompts for preferences; None leaves them as prompts.
         sampled: How lists and tasks are sampled.
@@ -93,8 +81,11 @@ class SyntheticData(Program):
         coding: Task = Task(),
         documents: TextSource | None = None,
         real_prompts: RealSource | None = None,
+        verified_prompts: list[VerifiedSource] | None = None,
         excluded: list[str] | None = None,
         cleaning: Cleaning | None = None,
+        tags: Tagging | None = None,
+        embedding: Embedding | None = None,
         uses: Uses = Uses(),
         preferences: Preferences | None = None,
         sampled: Sampled = Sampled(temperature=1.0, max_new_tokens=2048),
@@ -110,6 +101,7 @@ class SyntheticData(Program):
             raise ConfigError("preferences by reward need a reward_model; or make them by: judge")
         if min_reward is not None and reward_model is None:
             raise ConfigError("min_reward needs a reward_model, whose reward it is compared with")
+        _require_means(cleaning or Cleaning(), tags, embedding)
         self.generator = generator
         self.assistant = assistant
         self.reward_model = reward_model
@@ -125,8 +117,11 @@ class SyntheticData(Program):
         self.coding = coding
         self.documents = documents
         self.real_prompts = real_prompts
+        self.verified_prompts = verified_prompts or []
         self.excluded = excluded or []
         self.cleaning = cleaning
+        self.tags = tags
+        self.embedding = embedding
         self.uses = uses
         self.preferences = preferences
         self.sampled = sampled
@@ -137,12 +132,34 @@ class SyntheticData(Program):
         self.made = Made()
 
     def build(self, runner: Runner) -> None:
-        """Adds all stages."""
+        """Adds all stages.
+
+        Raises:
+            ConfigError: No prompts are asked for, or code would have to run without consent.
+        """
+        if self.preferences is not None and any(source.verifier in CODE_VERIFIERS for source in self.verified_prompts):
+            require_consent(self.preferences.allow_code_execution)
         asking = self._asking(runner, self.generator, title="generator")
-        self._prompts(asking)
-        if not self.made.prompts:
+        stages = self._prompt_stages(asking)
+        self._prompts(stages)
+        verifiable = stages.verified(self.verified_prompts)
+        if taken := verifiable.keys() & self.made.prompts.keys():
+            raise ConfigError(f"verified_prompts: {min(taken)} is a task already: call the data set something else")
+        if not (self.made.prompts or verifiable):
             raise ConfigError("no prompts are asked for: set open_qa, writing, closed_qa, math, coding or real_prompts")
-        self._products(asking, self._divide(asking))
+        named = enumerate(self.excluded, start=1)
+        division = DivisionStages(
+            asking=asking,
+            templates=self.templates,
+            uses=self.uses,
+            cleaning=self.cleaning,
+            tags=self.tags,
+            embedding=self.embedding,
+            excluded=tuple(Part(artifact=runner.external(path, title=f"excluded prompts {n}")) for n, path in named),
+        )
+        divided = division.divide([*self.made.prompts.values()], [*verifiable.values()])
+        self.made.prompts |= verifiable
+        self._products(asking, divided)
 
     def finish(self, runner: Runner) -> int | None:
         """Writes the files, the table, results.json, the report and the timings."""
@@ -152,54 +169,32 @@ class SyntheticData(Program):
         """Writes the files, the table and the report of what there was."""
         write_synthetic_data_report(self.made, runner)
 
-    def _products(self, asking: Asking, division: dict[str, Part]) -> None:
+    def _products(self, asking: Asking, division: Division) -> None:
         """What the prompts are made for."""
         runner = asking.runner
-        assistants = asking if self.assistant is None else self._asking(runner, self.assistant, title="assistant")
-        judge = None if self.reward_model is None else runner.external(self.reward_model, title="reward model")
-        conversations = ConversationStages(
+        committee = enumerate([] if self.preferences is None else self.preferences.committee, start=1)
+        stages = ProductStages(
             users=asking,
-            assistants=assistants,
+            assistants=asking if self.assistant is None else self._asking(runner, self.assistant, title="assistant"),
+            committee=[self._asking(runner, model, title=f"committee {n}").generator for n, model in committee],
             templates=self.templates,
-            sampled=self.turns,
+            turns=self.turns,
             uses=self.uses,
-            reward_model=judge,
+            preferences=self.preferences,
+            reward_model=runner.external(self.reward_model, title="reward model") if self.reward_model else None,
             min_reward=self.min_reward,
         )
-        safe = {
-            name: asking.apply(Safe(), part, title=f"{name}: safe prompts")
-            for name, part in division.items()
-            if name != PREFERENCE
-        }
-        made = conversations.demonstrations(safe.get(DIALOGUES), safe.get(ANSWERS))
-        if made:
-            self._product("sft", asking.take(*made.values(), most=None, title="demonstrations"), runner)
-        if DIALOGUES in made:
-            self._product("dialogues", made[DIALOGUES], runner)
-        if PREFERENCE not in division:
-            return
-        prompts = conversations.preferences(division[PREFERENCE])
-        self._product("preference_prompts", prompts, runner)
-        if self.preferences is not None:
-            committee = enumerate(self.preferences.committee, start=1)
-            others = [self._asking(runner, model, title=f"committee {n}").generator for n, model in committee]
-            models = [assistants.generator, *others]
-            stages = PreferenceStages(asking=asking, models=models, settings=self.preferences, reward_model=judge)
-            instructed = bool(self.uses.single or self.uses.all_turns or self.uses.revision)
-            for name, rows in stages.pairs(prompts, instructed=instructed).items():
-                self.made.products[name] = Product(rows=rows)
-
-    def _product(self, name: str, rows: Part, runner: Runner) -> None:
-        description = runner.add(Describe(items=rows), title=f"{name}.jsonl")
-        self.made.products[name] = Product(rows=rows, description=description)
+        self.made.products |= dict(stages.make(division))
 
     def _asking(self, runner: Runner, generator: str | Generator, *, title: str) -> Asking:
         model = runner.external(generator, title=title) if isinstance(generator, str) else generator
         return Asking(runner=runner, generator=model, seed=self.seed, min_items=self.min_items)
 
-    def _prompts(self, asking: Asking) -> None:
+    def _prompt_stages(self, asking: Asking) -> PromptStages:
         verdicts = Sampled(temperature=0.0, max_new_tokens=min(16, self.sampled.max_new_tokens))
-        stages = PromptStages(asking=asking, templates=self.templates, sampled=self.sampled, verdicts=verdicts)
+        return PromptStages(asking=asking, templates=self.templates, sampled=self.sampled, verdicts=verdicts)
+
+    def _prompts(self, stages: PromptStages) -> None:
         made = self.made.prompts
         if self.open_qa.num or self.writing.num:
             topics = stages.topics(self.topics)
@@ -216,28 +211,14 @@ class SyntheticData(Program):
         if self.real_prompts is not None:
             made["real"] = stages.real(self.real_prompts)
 
-    def _divide(self, asking: Asking) -> dict[str, Part]:
-        """The prompts by use; the same prompt has one use alone, whatever other prompts there are."""
-        runner = asking.runner
-        every = asking.take(*self.made.prompts.values(), most=None, title="all prompts")
-        named = enumerate(self.excluded, start=1)
-        held = tuple(Part(artifact=runner.external(path, title=f"excluded prompts {n}")) for n, path in named)
-        if self.cleaning is not None:
-            clean = CleanPrompts(rows=every, cleaning=self.cleaning, evaluations=held)
-            every = rows_of(runner.add(clean, title="clean prompts"))
-        stage = SplitPrompts(
-            source=every.artifact,
-            split=_ROWS_SPLIT,
-            parts=self.uses.parts,
-            most=self.uses.most,
-            excluded=held,
-            with_columns=True,
-            seed=self.seed,
-        )
-        division = runner.add(stage, title="division of the prompts")
-        return {name: Part(artifact=division, file=f"{name}.jsonl") for name in self.uses.parts}
-
 
 def _require(task: Task, needed: object, name: str, needs: str) -> None:
     if task.num and needed is None:
         raise ConfigError(f"{name} needs {needs}")
+
+
+def _require_means(cleaning: Cleaning, tags: Tagging | None, embedding: Embedding | None) -> None:
+    if (cleaning.semantic is None) != (embedding is None):
+        raise ConfigError("cleaning.semantic (a cosine) and embedding (what embeds) go together: give both, or neither")
+    if cleaning.sample is not None and tags is None and cleaning.tags_by == "column":
+        raise ConfigError("cleaning.sample draws by tags: give tags, or set cleaning.tags_by to rules")

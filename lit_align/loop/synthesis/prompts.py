@@ -7,13 +7,15 @@ from typing import get_args
 from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.rounds import Sampled
 from lit_align.loop.synthesis.asking import Asking
-from lit_align.loop.synthesis.settings import Keywords, RealSource, Task, TextSource, Topics, Writing
+from lit_align.loop.synthesis.settings import Keywords, Task, Topics, Writing
+from lit_align.loop.synthesis.sources import RealSource, TextSource, VerifiedSource
 from lit_align.loop.synthesis.stages import ReadItems
 from lit_align.synthesis.prompts import tasks, topics
 from lit_align.synthesis.prompts.real import RealPrompts, Texts
+from lit_align.synthesis.prompts.verifiable import VerifiablePrompts
 from lit_align.synthesis.steps import AskList, Step
 from lit_align.synthesis.template import Template, Templates
-from lit_align.synthesis.transforms import AsPrompts, Cross
+from lit_align.synthesis.transforms import AsPrompts, Cross, Transform
 
 _FORGOTTEN = ("document",)  # stands in the prompt, and would stand in every row twice
 
@@ -112,11 +114,31 @@ class PromptStages:
             is_moderated=source.is_moderated,
             max_characters=source.max_characters,
         )
-        runner = self.asking.runner
-        given = runner.external(source.path, title="conversations of real users")
-        stage = ReadItems(source=given, reader=reader, split=source.split)
-        read = rows_of(runner.add(stage, title="prompts of real users: all"))
+        read = self._read(source.path, reader, source.split, title="prompts of real users")
         return self.asking.take(read, most=source.most, title="prompts of real users")
+
+    def verified(self, sources: list[VerifiedSource]) -> dict[str, Part]:
+        """Prompts whose responses a program can judge, by data set; one may come in several files."""
+        names = [source.dataset for source in sources]
+        parts: dict[str, list[Part]] = {name: [] for name in names}
+        for source in sources:
+            number = f" {len(parts[source.dataset]) + 1}" if names.count(source.dataset) > 1 else ""
+            parts[source.dataset].append(self._verified(source, title=f"{source.dataset}{number}"))
+        return {
+            name: given[0] if len(given) == 1 else self._joined(tuple(given), name) for name, given in parts.items()
+        }
+
+    def _verified(self, source: VerifiedSource, *, title: str) -> Part:
+        reader = VerifiablePrompts(
+            dataset=source.dataset,
+            licence=source.licence,
+            verifier=source.verifier,
+            template=self.templates["mbpp_prompt"] if source.verifier == "mbpp" else None,
+            column=source.column,
+            max_characters=source.max_characters,
+        )
+        read = self._read(source.path, reader, source.split, title=title)
+        return self.asking.take(read, most=source.most, title=f"{title}: prompts")
 
     def _keywords(
         self, settings: Keywords, kind: str, macro: AskList, narrow: AskList, judge: Step, *, title: str
@@ -167,8 +189,11 @@ class PromptStages:
             meta=meta,
             max_characters=source.max_characters,
         )
-        given = self.asking.runner.external(source.path, title=f"{title}: source")
-        read = self.asking.runner.add(
-            ReadItems(source=given, reader=reader, split=source.split), title=f"{title}: read"
+        return self.asking.take(
+            self._read(source.path, reader, source.split, title=title), most=source.most, title=title
         )
-        return self.asking.take(rows_of(read), most=source.most, title=title)
+
+    def _read(self, path: str, reader: Transform, split: str, *, title: str) -> Part:
+        runner = self.asking.runner
+        given = runner.external(path, title=f"{title}: source")
+        return rows_of(runner.add(ReadItems(source=given, reader=reader, split=split), title=f"{title}: read"))

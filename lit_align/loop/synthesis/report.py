@@ -1,6 +1,7 @@
 """What was made, as files in `data/`, a table, results.json, timings.json and a report."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,18 @@ from lit_align.loop.report_text import number
 from lit_align.loop.results import Column, Highlight, LoopResults, Metric, Response, Sample, StageRow, Table
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import read_rows
-from lit_align.loop.synthesis.settings import Made
+from lit_align.loop.synthesis.made import Made
+from lit_align.synthesis.hygiene.tagging import LABELS
 from lit_align.synthesis.items import messages_of
 
 FOLDER = "data"
 _NUM_SAMPLES = 6
+_MOST_LABELS = 20
+_TITLES = {"topic": "Topics", "tags": "Tags", "difficulty": "Difficulty", "quality": "Quality"}
+_GRADES = {
+    "difficulty": "From 1, anybody can answer at once, to 5, an expert needs time; as a model said.",
+    "quality": "Of the prompts, from 1, unclear, to 5, worth answering; as a model said.",
+}
 _COLUMNS = (
     Column(key="rows", title="Rows", percent=False, meaning="Rows of the file."),
     Column(key="turns", title="Turns", percent=False, meaning="Mean number of messages of a row."),
@@ -33,7 +41,15 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
     finished = Finished(built)
     described = {name: finished.results(product.description) for name, product in made.products.items()}
     found = {name: results for name, results in described.items() if results is not None}
-    tables = (_tasks(made, finished, found), _responses(built), collect.pairs(built), collect.ledger(built))
+    tables = (
+        _tasks(made, finished, found),
+        *(_labels(name, found) for name in LABELS),
+        _responses(built),
+        _verdicts(built),
+        collect.pairs(built),
+        _judgements(built),
+        collect.ledger(built),
+    )
     results = LoopResults(
         title="Synthetic data",
         summary=" ".join(_summary(found)),
@@ -51,9 +67,10 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
         is_complete=len(built) == len(runner.nodes),
     )
     for name, product in made.products.items():
-        folder = finished.folder(product.rows.artifact)
-        if folder is not None:
-            _copy(folder / product.rows.file, runner.workdir / FOLDER / f"{name}.jsonl")
+        for part, ending in ((product.rows, ""), (product.candidates, "_candidates")):
+            folder = None if part is None else finished.folder(part.artifact)
+            if part is not None and folder is not None:
+                _copy(folder / part.file, runner.workdir / FOLDER / f"{name}{ending}.jsonl")
     write_outcome(results, runner, built=built)
 
 
@@ -96,6 +113,70 @@ def _tasks(made: Made, finished: Finished, found: Mapping[str, Mapping[str, Any]
         rows.append(row)
     meaning = "Prompts as they are generated, before they are divided and joined with instructions."
     return Table(title="Tasks", meaning=meaning, columns=columns, rows=tuple(rows))
+
+
+def _labels(name: str, found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """How many rows of each product have which topic, tag or grade; the commonest, or all grades in their order."""
+    labels = {product: results["labels"].get(name, {}) for product, results in found.items()}
+    totals = sum((Counter(counts) for counts in labels.values()), Counter())
+    shown = sorted(totals) if name in _GRADES else [label for label, _ in totals.most_common(_MOST_LABELS)]
+    columns = (
+        Column(key="label", title=_title(name), percent=False),
+        *(Column(key=product, title=_title(product), percent=False) for product in found),
+    )
+    rows = tuple(
+        {"label": label, **{product: Metric(value=labels[product].get(label, 0)) for product in found}}
+        for label in shown
+    )
+    meaning = _GRADES.get(name, f"The {_MOST_LABELS} commonest." if len(totals) > _MOST_LABELS else "")
+    return Table(title=_TITLES[name], meaning=meaning, columns=columns, rows=rows)
+
+
+def _verdicts(built: list[collect.Built]) -> Table:
+    """How many responses every verifier was given, and how many passed."""
+    columns = (
+        Column(key="stage", title="Stage", percent=False),
+        Column(key="verifier", title="Verifier", percent=False),
+        Column(key="responses", title="Responses", percent=False),
+        Column(key="passed", title="Passed"),
+    )
+    rows = tuple(
+        {
+            "stage": collect.stage_title(manifest),
+            "verifier": verifier,
+            "responses": Metric(value=counts["responses"]),
+            "passed": Metric(value=counts["passed"] / counts["responses"]),
+        }
+        for _, manifest in built
+        if collect.stage_class(manifest) == "Verify"
+        for verifier, counts in manifest["results"]["by"].items()
+    )
+    return Table(title="Verdicts", meaning="Judged by program, each model by itself.", columns=columns, rows=rows)
+
+
+def _judgements(built: list[collect.Built]) -> Table:
+    """What judges decided, and how far the places of the responses did."""
+    columns = (
+        Column(key="stage", title="Pairs", percent=False),
+        Column(key="compared", title="Pairs compared", percent=False),
+        Column(key="kept", title="Pairs kept", percent=False),
+        Column(key="first", title="For the first response"),
+    )
+    rows = tuple(
+        {
+            "stage": collect.stage_title(manifest),
+            "compared": Metric(value=results["read"]),
+            "kept": Metric(value=results["kept"]),
+            "first": Metric(value=results["first_place"]),
+        }
+        for _, manifest in built
+        if collect.stage_class(manifest) == "PairByJudge"
+        for results in [manifest["results"]]
+    )
+    meaning = (
+        "Each pair is compared in both orders. Half of the verdicts are for the response read first without a bias."
+    )
+    return Table(title="Judgements", meaning=meaning, columns=columns, rows=rows)
 
 
 def _responses(built: list[collect.Built]) -> Table:

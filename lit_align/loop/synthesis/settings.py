@@ -1,63 +1,16 @@
-"""What a recipe of synthetic data says: how many topics, tasks, dialogues, and what comes from outside."""
+"""What a recipe of synthetic data says: how many topics, tasks and dialogues, and how preferences are made."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from lit_align.errors import ConfigError
 from lit_align.generation.base import Generator
-from lit_align.loop.parts import Part
 from lit_align.loop.rounds import Sampled
-from lit_align.loop.stage import Artifact
+from lit_align.loop.synthesis.sources import TextSource
+from lit_align.synthesis.hygiene.embedding import EmbedderLibrary
 from lit_align.synthesis.preferences import Strategy
 from lit_align.synthesis.prompts.tasks import MATERIALS
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextSource:
-    """Texts from outside: documents, or names of entities.
-
-    Attributes:
-        path: A file, folder or hub id.
-        dataset: What it is called in the rows that are made of it.
-        licence: Under which it may be used.
-        column: Which column holds the text.
-        split: Which part of a folder or hub data set.
-        max_characters: Longer texts are dropped.
-        most: Most texts.
-    """
-
-    path: str
-    dataset: str
-    licence: str
-    column: str = "text"
-    split: str = "train"
-    max_characters: int = 8000
-    most: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RealSource:
-    """Prompts of real users.
-
-    Attributes:
-        path: A file, folder or hub id.
-        dataset: What it is called in the rows that are made of it.
-        licence: Under which it may be used.
-        split: Which part of a folder or hub data set.
-        languages: Of those to keep, as its column `language` names them; None keeps all.
-        is_moderated: Whether every row must say if its conversation was flagged as unsafe.
-        max_characters: Longer prompts are dropped.
-        most: Most prompts.
-    """
-
-    path: str
-    dataset: str
-    licence: str
-    split: str = "train"
-    languages: list[str] | None = None
-    is_moderated: bool = True
-    max_characters: int = 8000
-    most: int | None = None
+from lit_align.synthesis.verifiers.code import Isolation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,17 +137,51 @@ class Uses:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tagging:
+    """Tags of the prompts: what each asks for.
+
+    Attributes:
+        by: The generator, which also tells topic, difficulty and quality; or rules for the words (English, coarse).
+        most: Tags of a prompt, where the generator names them.
+        sampled: How the generator is sampled.
+    """
+
+    by: Literal["generator", "rules"] = "generator"
+    most: int = 8
+    sampled: Sampled = Sampled(temperature=0.0, max_new_tokens=512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """What finds prompts that mean the same.
+
+    Attributes:
+        model: Folder or hub id of a model that embeds texts.
+        library: What reads it: any model, mean-pooled, or a static one, which is fast on a CPU.
+    """
+
+    model: str
+    library: EmbedderLibrary = "transformers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preferences:
-    """How pairs are made of the prompts for preferences; those with a verifiable instruction go by its verifier.
+    """How pairs are made of the prompts for preferences.
+
+    Prompts with a known answer, tests or a verifiable instruction go by their verifier: what passes is preferred to
+    what does not.
 
     Attributes:
         by: What decides about the others: the reward model, or the generator as a judge that is asked twice.
         sampled: How each model is sampled.
         committee: Further models that answer: class paths with their arguments, model folders or hub ids.
         strategy: As for `PairRules`, like the rest.
-        min_margin: Pairs whose rewards are nearer are dropped.
+        min_margin: Pairs by reward whose rewards are nearer are dropped.
         max_length_ratio: The longer response has at most this many times the characters of the shorter one.
         max_similarity: Pairs more alike than this are dropped.
+        allow_code_execution: One of the two consents to run code that a model wrote; the environment variable
+            LIT_ALIGN_ALLOW_CODE_EXECUTION=1 is the other.
+        isolation: Of that code, as for `lit-align verify`.
     """
 
     by: Literal["reward", "judge"] = "reward"
@@ -204,29 +191,5 @@ class Preferences:
     min_margin: float = 0.0
     max_length_ratio: float | None = None
     max_similarity: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Product:
-    """Something the program is run for.
-
-    Attributes:
-        rows: The rows.
-        description: What is measured of them; None for pairs, which have a table of their own.
-    """
-
-    rows: Part
-    description: Artifact | None = None
-
-
-@dataclass(kw_only=True)
-class Made:
-    """What the stages will make, for the report and the files.
-
-    Attributes:
-        prompts: The prompts of each task before they are divided.
-        products: By file name.
-    """
-
-    prompts: dict[str, Part] = field(default_factory=dict)
-    products: dict[str, Product] = field(default_factory=dict)
+    allow_code_execution: bool = False
+    isolation: Isolation = "namespaces"

@@ -1,6 +1,5 @@
 """Stages that make items: read them, transform them, compose prompts about them, parse what a generator responded."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from lit_align.files import write_jsonl
 from lit_align.loop.parts import ROWS, Part
 from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Artifact, Stage, StageContext
-from lit_align.synthesis.hygiene.settings import Cleaning
-from lit_align.synthesis.items import messages_of
 from lit_align.synthesis.prompts.real import given
 from lit_align.synthesis.steps import Step
 from lit_align.synthesis.transforms import Transform
@@ -147,73 +144,6 @@ class Parse(Stage):
         write_jsonl(output / ROWS, self.step.parse(responses(), counts=counts))
         _require(counts, self.min_items, context)
         return {"responses": number, **counts.to_dict()}
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class CleanPrompts(Stage):
-    """Drops prompts that repeat others or hold evaluation prompts, `rows.jsonl`; the others go to `dropped.jsonl`.
-
-    Args:
-        rows: Prompts.
-        cleaning: What is done.
-        evaluations: Files with the prompts of evaluations.
-    """
-
-    version: ClassVar[int] = 1
-    shown: ClassVar[tuple[str, ...]] = ("kept",)
-
-    rows: Part
-    cleaning: Cleaning
-    evaluations: tuple[Part, ...] = ()
-
-    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
-        """Cleans; nothing that is written or returned depends on where files lie."""
-        from lit_align.synthesis.hygiene.cleaning import Cleaner
-        from lit_align.synthesis.hygiene.contamination import read_evaluation
-
-        overlap = self.cleaning.overlap
-        sets = [read_evaluation(part.path, split="test", overlap=overlap) for part in self.evaluations]
-        cleaner = Cleaner(self.cleaning, kind="prompt", evaluations=sets)
-        cleaner.take(self._placed())
-        write_jsonl(output / ROWS, cleaner.kept(self._placed()))
-        dropped = cleaner.dropped(self._placed())
-        write_jsonl(output / "dropped.jsonl", ({"reason": row["reason"], "row": row["row"]} for row in dropped))
-        found = cleaner.contamination.to_dict()
-        rows = {
-            part.artifact.title: found[held.name]["rows"] for part, held in zip(self.evaluations, sets, strict=True)
-        }
-        return {**cleaner.counts.to_dict(), "contamination": rows, "licences": cleaner.licences.to_dict()}
-
-    def _placed(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        return ((f"{ROWS}:{number}", row) for number, row in enumerate(read_rows(self.rows.path), start=1))
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Describe(Stage):
-    """Counts items and their tasks, and measures their lengths; writes nothing."""
-
-    version: ClassVar[int] = 1
-    shown: ClassVar[tuple[str, ...]] = ("rows",)
-
-    items: Part
-
-    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
-        """Reads and measures."""
-        tasks: Counter[str] = Counter()
-        turns = characters = 0
-        rewards: list[float] = []
-        for row in read_rows(self.items.path):
-            messages = messages_of(row)
-            tasks[row["meta"].get("task", row["kind"])] += 1
-            turns += len(messages)
-            characters += sum(len(message["content"]) for message in messages)
-            rewards += [row["reward"]] if "reward" in row else []
-        number = tasks.total()
-        means = {"turns": turns / number, "characters": characters / number} if number else {}
-        means |= {"reward": sum(rewards) / len(rewards)} if rewards else {}
-        return {"rows": number, "tasks": dict(tasks.most_common()), **means}
 
 
 def _chained(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:

@@ -119,8 +119,9 @@ def evaluation_turns(raw: Mapping[str, Any], place: str) -> list[str]:
     turns = raw.get("turns")
     if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
         return turns
-    if isinstance(raw.get("text"), str) and "prompt" not in raw and "messages" not in raw:  # MBPP
-        return [raw["text"]]
+    for name in ("text", "problem"):  # MBPP; MATH
+        if isinstance(raw.get(name), str) and "prompt" not in raw and "messages" not in raw:
+            return [raw[name]]
     try:
         row = parse_row("prompt", raw, place)
     except Dropped:  # an empty prompt

@@ -3,16 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lit_align.data.categories import tag_names
 from lit_align.synthesis.hygiene.tag_names import normalised_tag
 
 
 def row_tags(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """The normalised tags of a row, from its column `tags`: strings, or objects with `tag` as InsTag writes them."""
-    given = raw.get("tags")
-    names = (
-        [item.get("tag") if isinstance(item, Mapping) else item for item in given] if isinstance(given, list) else []
-    )
-    return tuple(dict.fromkeys(tag for name in names if isinstance(name, str) and (tag := normalised_tag(name))))
+    """The normalised tags of a row, from its column `tags`."""
+    return tuple(dict.fromkeys(tag for name in tag_names(raw) if (tag := normalised_tag(name))))
 
 
 def diverse_sample(tags: Sequence[Sequence[str]], number: int, *, ranks: Sequence[float]) -> list[int]:

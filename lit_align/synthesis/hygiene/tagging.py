@@ -1,4 +1,4 @@
-"""Tags by a model: what each prompt asks for, its topic, difficulty and quality, as InsTag does (arXiv:2308.07074)."""
+"""Tags of prompts: what each asks for, its topic and grades, by a model (InsTag, arXiv:2308.07074) or by rules."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from lit_align.data.accounting import Accounting
+from lit_align.synthesis.hygiene.rule_tags import rule_tags
 from lit_align.synthesis.hygiene.tag_names import normalised_tag
 from lit_align.synthesis.items import Item, messages_of
 from lit_align.synthesis.steps import Row, Step, place_of, prompt_row, unfinished_reason
 from lit_align.synthesis.template import Template, shipped
+from lit_align.synthesis.transforms import Transform
+
+LABELS = ("topic", "tags", "difficulty", "quality")
+"""What tagging tells of a prompt, as `categories_of` names it."""
 
 _GRADES = range(1, 6)
 _LONGEST_TAG = 60
@@ -51,6 +56,19 @@ class AskTags(Step):
                 continue
             item = row["item"]
             yield {**item, "tags": tags, "meta": {**item.get("meta", {}), **_details(found)}}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RuleTags(Transform):
+    """Adds the `tags` that the words of a prompt tell, none or several; see `rule_tags`."""
+
+    version: ClassVar[int] = 1
+
+    def apply(self, items: Iterable[Item], *, counts: Accounting) -> Iterator[Item]:
+        for item in items:
+            counts.add()
+            yield {**item, "tags": list(rule_tags(_conversation(item)))}
 
 
 def _conversation(item: Item) -> str:

@@ -82,28 +82,6 @@ class Verified(Transform):
                 counts.drop("not_followed", place=f"item {item['id']}")
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Instructed(Transform):
-    """Keeps what has a verifiable instruction, or what has none.
-
-    Args:
-        wanted: Which of the two.
-    """
-
-    version: ClassVar[int] = 1
-
-    wanted: bool = True
-
-    def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
-        for item in items:
-            counts.add()
-            if ("instruction_id_list" in item["meta"]) == self.wanted:
-                yield item
-            else:
-                counts.drop("no_instruction" if self.wanted else "instruction", place=f"item {item['id']}")
-
-
 def add_single(templates: Templates, *, seed: int = 0) -> AddInstruction:
     """An instruction for the one response."""
     return AddInstruction(form=SINGLE, template=templates["instruction_single"], seed=seed)

@@ -2,16 +2,19 @@
 
 from lit_align.synthesis.verifiers.base import Verdict, Verifier
 from lit_align.synthesis.verifiers.registry import (
+    CODE_VERIFIERS,
     VERIFIERS,
     RowVerifier,
     Settings,
     VerifierName,
     build_verifier,
+    check_row,
     verifier_of,
 )
 from lit_align.synthesis.verifiers.rows import Verified, summarise, verify_rows
 
 __all__ = [
+    "CODE_VERIFIERS",
     "VERIFIERS",
     "RowVerifier",
     "Settings",
@@ -20,6 +23,7 @@ __all__ = [
     "Verifier",
     "VerifierName",
     "build_verifier",
+    "check_row",
     "summarise",
     "verifier_of",
     "verify_rows",

@@ -8,11 +8,13 @@ from typing import Any, Literal, final, get_args
 from lit_align.errors import DataError
 from lit_align.synthesis.verifiers.answers import Extraction, GSM8KVerifier, MathVerifier
 from lit_align.synthesis.verifiers.base import Verdict, Verifier, column
-from lit_align.synthesis.verifiers.code import CodeVerifier, Sandbox, human_eval, mbpp
+from lit_align.synthesis.verifiers.code import CodeVerifier, Problem, Sandbox, human_eval, mbpp
 from lit_align.synthesis.verifiers.ifeval import IFEvalVerifier, Strictness
 
 VerifierName = Literal["ifeval", "gsm8k", "math", "humaneval", "mbpp"]
 VERIFIERS: tuple[VerifierName, ...] = get_args(VerifierName)
+CODE_VERIFIERS: Mapping[str, Callable[[Mapping[str, Any]], Problem]] = {"humaneval": human_eval, "mbpp": mbpp}
+"""The verifiers that run what a model wrote, by name: how each reads a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +47,21 @@ def build_verifier(name: VerifierName, settings: Settings) -> Verifier:
     }
     if name in answers:
         return answers[name]()
-    read = {"humaneval": human_eval, "mbpp": mbpp}[name]
-    return CodeVerifier(read, allow_code_execution=settings.allow_code_execution, sandbox=settings.sandbox)
+    return CodeVerifier(
+        CODE_VERIFIERS[name], allow_code_execution=settings.allow_code_execution, sandbox=settings.sandbox
+    )
+
+
+def check_row(name: VerifierName, row: Mapping[str, Any]) -> None:
+    """Whether a row has what a verifier needs, found out without running any code.
+
+    Raises:
+        DataError: It does not, or has it wrongly.
+    """
+    if name in CODE_VERIFIERS:
+        CODE_VERIFIERS[name](row)
+    else:
+        build_verifier(name, Settings()).verify(row, "")
 
 
 def verifier_of(row: Mapping[str, Any]) -> VerifierName:

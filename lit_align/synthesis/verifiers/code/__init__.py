@@ -2,7 +2,7 @@
 
 from lit_align.synthesis.verifiers.code.problems import Problem, extract_code, human_eval, mbpp
 from lit_align.synthesis.verifiers.code.sandbox import Isolation, Limits, Outcome, Sandbox
-from lit_align.synthesis.verifiers.code.verifier import CONSENT, CodeVerifier
+from lit_align.synthesis.verifiers.code.verifier import CONSENT, CodeVerifier, require_consent
 
 __all__ = [
     "CONSENT",
@@ -15,4 +15,5 @@ __all__ = [
     "extract_code",
     "human_eval",
     "mbpp",
+    "require_consent",
 ]

@@ -31,7 +31,7 @@ class CodeVerifier(Verifier):
         allow_code_execution: bool,
         sandbox: Sandbox | None = None,
     ) -> None:
-        _require_consent(allow_code_execution)
+        require_consent(allow_code_execution)
         self._read = read
         self._sandbox = sandbox or Sandbox()
         self._sandbox.check()
@@ -52,8 +52,13 @@ class CodeVerifier(Verifier):
         )
 
 
-def _require_consent(allowed: bool) -> None:
-    missing = [] if allowed else ["the option --allow_code_execution"]
+def require_consent(allowed: bool) -> None:
+    """Refuses to go on without both consents.
+
+    Raises:
+        ConfigError: One of them is missing; which, is said.
+    """
+    missing = [] if allowed else ["the option allow_code_execution"]
     if os.environ.get(CONSENT) != "1":
         missing.append(f"the environment variable {CONSENT}=1")
     if missing:

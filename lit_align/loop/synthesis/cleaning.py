@@ -1,0 +1,59 @@
+"""The stage that cleans prompts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from lit_align.files import write_jsonl
+from lit_align.loop.parts import ROWS, Part, model_path
+from lit_align.loop.sampling import read_rows
+from lit_align.loop.stage import Artifact, Stage, StageContext
+from lit_align.synthesis.hygiene.embedding import EmbedderLibrary
+from lit_align.synthesis.hygiene.settings import Cleaning
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CleanPrompts(Stage):
+    """Drops prompts that repeat others or hold evaluation prompts, `rows.jsonl`; the others go to `dropped.jsonl`.
+
+    Args:
+        rows: Prompts.
+        cleaning: What is done.
+        evaluations: Files with the prompts of evaluations.
+        embedder: A model that embeds, for semantic duplicates.
+        library: What reads it.
+    """
+
+    version: ClassVar[int] = 1
+    shown: ClassVar[tuple[str, ...]] = ("kept",)
+
+    rows: Part
+    cleaning: Cleaning
+    evaluations: tuple[Part, ...] = ()
+    embedder: Artifact | None = None
+    library: EmbedderLibrary = "transformers"
+
+    def run(self, output: Path, context: StageContext) -> dict[str, Any]:
+        """Cleans; nothing that is written or returned depends on where files lie."""
+        from lit_align.synthesis.hygiene.cleaning import Cleaner
+        from lit_align.synthesis.hygiene.contamination import read_evaluation
+        from lit_align.synthesis.hygiene.embedding import load_embedder
+
+        overlap = self.cleaning.overlap
+        sets = [read_evaluation(part.path, split="test", overlap=overlap) for part in self.evaluations]
+        embedder = None if self.embedder is None else load_embedder(model_path(self.embedder), library=self.library)
+        cleaner = Cleaner(self.cleaning, kind="prompt", evaluations=sets, embedder=embedder)
+        cleaner.take(self._placed())
+        write_jsonl(output / ROWS, cleaner.kept(self._placed()))
+        dropped = cleaner.dropped(self._placed())
+        write_jsonl(output / "dropped.jsonl", ({"reason": row["reason"], "row": row["row"]} for row in dropped))
+        found = cleaner.contamination.to_dict()
+        rows = {
+            part.artifact.title: found[held.name]["rows"] for part, held in zip(self.evaluations, sets, strict=True)
+        }
+        return {**cleaner.counts.to_dict(), "contamination": rows, "licences": cleaner.licences.to_dict()}
+
+    def _placed(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((f"{ROWS}:{number}", row) for number, row in enumerate(read_rows(self.rows.path), start=1))
