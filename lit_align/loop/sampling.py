@@ -152,7 +152,7 @@ class Pair(Stage):
         seed: Of draws between equals.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     shown: ClassVar[tuple[str, ...]] = ("kept",)
 
     rows: Part

@@ -99,8 +99,16 @@ def write(path, rows):
 
 
 def test_a_committee_shares_prompts_and_everything_known_of_a_response_is_kept(tmp_path, capsys):
+    origin = {"source": {"dataset": "greetings", "licence": "CC-BY-4.0"}, "parents": ["p"], "meta": {"topic": "tea"}}
     weak = [
-        {"id": "1", "prompt": "Hi", "response": "no", "verdict": {"passed": False}, "generator": {"model": "weak"}},
+        {
+            "id": "1",
+            "prompt": "Hi",
+            "response": "no",
+            "verdict": {"passed": False},
+            "generator": {"model": "weak"},
+            **origin,
+        },
         {"id": "1", "prompt": "Hi", "response": "", "verdict": {"passed": True}, "generator": {"model": "weak"}},
     ]
     strong = [
@@ -117,10 +125,12 @@ def test_a_committee_shares_prompts_and_everything_known_of_a_response_is_kept(t
     assert (row["chosen"], row["rejected"]) == ("yes", "no")
     assert (row["chosen_reward"], row["rejected_reward"]) == (1.0, 0.0)
     assert (row["chosen_generator"], row["rejected_generator"]) == ({"model": "strong"}, {"model": "weak"})
+    assert {name: row[name] for name in origin} == origin
     (pair,), _ = read_rows(output, "preference")
     assert (pair.chosen_reward, pair.rejected_reward) == (1.0, 0.0)
     kept = [json.loads(line) for line in candidates.read_text().splitlines()]
     assert kept[0]["responses"] == ["no", "yes"]
+    assert {name: kept[0][name] for name in origin} == origin
     assert [candidate["generator"]["model"] for candidate in kept[0]["candidates"]] == ["weak", "strong"]
 
 

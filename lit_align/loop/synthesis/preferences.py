@@ -71,7 +71,7 @@ class AskJudge(Stage):
         rows: Responses, one file a model.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shown: ClassVar[tuple[str, ...]] = ("questions",)
 
     judge: Judge
@@ -95,7 +95,7 @@ class PairByJudge(Stage):
         responses: What the judge said.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shown: ClassVar[tuple[str, ...]] = ("kept", "first_place")
 
     judge: Judge

@@ -14,6 +14,8 @@ from lit_align.errors import DataError
 
 _COMMON = ("id", "prompt", "messages", "response")
 """Columns of a row that are the prompt's, or the response itself."""
+_LINEAGE = ("source", "licence", "license", "parents", "meta", "tags", "template", "generators")
+"""Columns of a row that say where its prompt comes from."""
 
 
 @final
@@ -48,12 +50,14 @@ class Candidates:
         id: The prompt's, as generation wrote it, or its hash.
         prompt: The prompt as rows have it: a list of messages.
         responses: In the order of the sources.
+        lineage: Where the prompt comes from: data set, licence, rows it was made of, topics and tags; as far as known.
         place: Where the first stands.
     """
 
     id: str
     prompt: Any
     responses: list[Candidate] = field(default_factory=list)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
     place: str
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ class Candidates:
             "prompt": self.prompt,
             "responses": [candidate.text for candidate in self.responses],
             "rewards": scores,
+            **self.lineage,
             "candidates": [_own(candidate.row) for candidate in self.responses],
         }
 
@@ -107,7 +112,8 @@ def _add(groups: dict[bytes, Candidates], raw: dict[str, Any], place: str, score
     key = prompt_key(row)
     if key not in groups:
         name = str(raw.get("id") or key.hex()[:20])
-        groups[key] = Candidates(id=name, prompt=to_json(row)["prompt"], place=place)
+        lineage = {column: raw[column] for column in _LINEAGE if column in raw}
+        groups[key] = Candidates(id=name, prompt=to_json(row)["prompt"], lineage=lineage, place=place)
     if values.is_blank(text):
         raise Dropped("empty_response")
     if any(text == other.text for other in groups[key].responses):

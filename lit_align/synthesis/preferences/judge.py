@@ -85,7 +85,14 @@ class Judge:
         sides = {"first": _side(first), "second": _side(second)}
         return {
             "prompt": [{"role": "user", "content": text}],
-            "judged": {"id": prompt.id, "prompt": prompt.prompt, **sides, "swapped": swapped, "code": code},
+            "judged": {
+                "id": prompt.id,
+                "prompt": prompt.prompt,
+                "lineage": prompt.lineage,
+                **sides,
+                "swapped": swapped,
+                "code": code,
+            },
             "template": self.template.id,
         }
 
@@ -171,7 +178,7 @@ def _outcome(verdicts: Mapping[bool, Verdict | None]) -> str:
 def _preference(both: Mapping[bool, Mapping[str, Any]], winner: str) -> dict[str, Any]:
     judged = both[False]["judged"]
     loser = "second" if winner == "first" else "first"
-    prompt = Candidates(id=judged["id"], prompt=judged["prompt"], place="")
+    prompt = Candidates(id=judged["id"], prompt=judged["prompt"], lineage=judged.get("lineage", {}), place="")
     row = preference_row(prompt, *(_candidate(judged[side]) for side in (winner, loser)))
     reasons = {name: both[swapped]["response"] for swapped, name in ((False, "as_drawn"), (True, "exchanged"))}
     asked = {name: both[False].get(name) for name in ("generator", "template")}

@@ -104,7 +104,7 @@ def make_pairs(prompts: Iterable[Candidates], *, rules: PairRules, counts: Accou
 
 
 def preference_row(prompt: Candidates, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
-    """A row of kind `preference` that names the generator of both sides; scores become rewards."""
+    """A row of kind `preference`: both sides with their generators, scores as rewards, the origin of the prompt."""
     row: dict[str, Any] = {
         "id": prompt.id,
         "prompt": prompt.prompt,
@@ -116,7 +116,7 @@ def preference_row(prompt: Candidates, chosen: Candidate, rejected: Candidate) -
             row[f"{side}_reward"] = candidate.score
         if "generator" in candidate.row:
             row[f"{side}_generator"] = candidate.row["generator"]
-    return row
+    return {**row, **prompt.lineage}
 
 
 def _score(candidate: Candidate) -> float:
