@@ -207,6 +207,17 @@ def test_solutions_must_pass_their_tests_in_the_sandbox_and_verdicts_are_kept(tm
     assert node.stage.run(folder, context_of(node)) == found
 
 
+def test_tasks_that_mean_the_same_are_found_by_the_model_that_embeds(tmp_path):
+    embedding = {"model": "some/model", "library": "model2vec"}
+    settings = {"cleaning": {"over": "prompt", "semantic": 0.9}, "embedding": embedding}
+    program = load_recipe(recipe(tmp_path / "own.yaml", **settings)).program
+    program.build(runner := Runner(tmp_path / "run", preload=(), parallel=1, threads=1))
+    stages = {node.title: node.stage for node in runner.nodes}
+    clean = stages["clean instructions"]
+    assert (clean.embedder.path.as_posix(), clean.library, clean.kind) == ("some/model", "model2vec", "sft")
+    assert stages["seeds"].embedder is None
+
+
 def test_a_model_whose_answers_are_of_no_use_stops_the_run_with_the_reason(tmp_path):
     path = recipe(tmp_path / "own.yaml", generator={"longest": 10})
     with pytest.raises(DataError, match=r"colony \d: 0 of 18 are left, at least 1 are needed; most.*refused \(18\)"):
