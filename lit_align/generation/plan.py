@@ -15,6 +15,10 @@ from lit_align.progress import track
 _BY_SERVICE = {"by": "service"}
 
 
+class NoneAnswered(DataError):
+    """Every prompt was refused, or there is none."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -75,7 +79,7 @@ class Plan:
         """The plan without the prompts that a service refused, by id with the reason.
 
         Raises:
-            DataError: No prompt is left.
+            NoneAnswered: No prompt is left.
         """
         kept = [place for place, request in enumerate(self.requests) if request.key not in reasons]
         places = self.places()
@@ -101,10 +105,10 @@ class Plan:
         return {row["id"]: row["reason"] for row in listed if _BY_SERVICE.items() <= row.items()}
 
     def require_rows(self) -> None:
-        """Raises DataError where there is nothing to answer."""
+        """Raises NoneAnswered where there is nothing to answer."""
         if not self.rows:
             first = self.refused[0] if self.refused else {"place": "prompts", "reason": "there are none"}
-            raise DataError(
+            raise NoneAnswered(
                 f"none of {len(self.refused)} prompts can be answered; the first, {first['place']}: {first['reason']}"
             )
 
@@ -113,7 +117,8 @@ def make_plan(prompts: Sequence[PromptOnly], *, generator: Generator, sampling: 
     """Sorts out the prompts that the generator refuses.
 
     Raises:
-        DataError: The generator cannot express a prompt, or no prompt is left.
+        DataError: The generator cannot express a prompt.
+        NoneAnswered: No prompt is left.
     """
     rows: list[PromptOnly] = []
     requests: list[Request] = []

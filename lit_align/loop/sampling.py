@@ -195,9 +195,13 @@ def sample(model: Responder, prompts: Part, output: Path, **sampling: Any) -> di
     from lit_align.generation.rows import generate_rows
 
     rows, accounting = read_prompts(prompts.path)
-    generator = model if isinstance(model, Generator) else HFGenerator(model=model_path(model))
-    made = generate_rows(rows, generator=generator, output=output, sampling=Sampling(**sampling))
+    made = generate_rows(rows, generator=generator_of(model), output=output, sampling=Sampling(**sampling))
     return {**accounting.to_dict(), **dataclasses.asdict(made)}
+
+
+def generator_of(model: Responder) -> Generator:
+    """What answers for a model of the loop: itself, in this process."""
+    return model if isinstance(model, Generator) else HFGenerator(model=model_path(model))
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

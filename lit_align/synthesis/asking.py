@@ -1,7 +1,7 @@
 """How synthesis that asks round after round has its prompts answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -9,6 +9,8 @@ from lit_align.data.records import parse_row
 from lit_align.data.rows import PromptOnly
 from lit_align.data.sources import read_raw
 from lit_align.generation.base import Generator, Sampling
+from lit_align.generation.plan import NoneAnswered
+from lit_align.generation.rows import Generated, generate_rows
 
 Row = dict[str, Any]
 
@@ -36,17 +38,28 @@ class FileAsk:
     Args:
         folder: Takes a file a round, `NAME.jsonl`.
         generators: Who answers, by role.
-        sampling: How, by role; one response to each prompt.
+        sampling: How, by role; one response to each prompt. Each round draws under a seed of its own.
+
+    Attributes:
+        made: What each round came to, by its name.
     """
 
     folder: Path
     generators: Mapping[str, Generator]
     sampling: Mapping[str, Sampling]
+    made: dict[str, Generated] = field(default_factory=dict)
 
     def __call__(self, name: str, rows: list[Row], *, role: str = "model") -> list[Row]:
         """The rows with their responses; prompts that were refused are missing, and listed beside the file."""
         output = self.folder / f"{name}.jsonl"
-        return answered(rows, output=output, generator=self.generators[role], sampling=self.sampling[role])
+        # A question that is asked again in a later round shall get another answer.
+        sampling = replace(self.sampling[role], seed=self.sampling[role].seed_of(name, 0))
+        try:
+            found = _answer(rows, output=output, generator=self.generators[role], sampling=sampling)
+        except NoneAnswered:
+            found = Generated(prompts=0, refused=len(rows), samples=0, finish_reasons={}, mean_tokens=None)
+        self.made[name] = found
+        return [row for _, row in read_raw(output)] if found.samples else []
 
 
 def answered(
@@ -61,11 +74,15 @@ def answered(
         sampling: How.
         overwrite: Whether what another generator said, or was asked, is replaced.
     """
-    from lit_align.generation.rows import generate_rows
-
-    prompts = [_prompt(row, f"{output.stem}:{number}") for number, row in enumerate(rows, start=1)]
-    generate_rows(prompts, generator=generator, output=output, sampling=sampling, overwrite=overwrite)
+    _answer(rows, output=output, generator=generator, sampling=sampling, overwrite=overwrite)
     return [row for _, row in read_raw(output)]
+
+
+def _answer(
+    rows: list[Row], *, output: Path, generator: Generator, sampling: Sampling, overwrite: bool = False
+) -> Generated:
+    prompts = [_prompt(row, f"{output.stem}:{number}") for number, row in enumerate(rows, start=1)]
+    return generate_rows(prompts, generator=generator, output=output, sampling=sampling, overwrite=overwrite)
 
 
 def _prompt(row: Row, place: str) -> PromptOnly:

@@ -65,6 +65,22 @@ def origin_of(item: Item, *, generator: str | None = None) -> dict[str, Any]:
     return {"generators": generators, "source": item.get("source"), "tags": item.get("tags")}
 
 
+def joined_source(items: Iterable[Item]) -> dict[str, Any] | None:
+    """Where several items come from: their one source, or the data sets and licences of all of them as lists.
+
+    >>> joined_source([{"source": {"dataset": "a", "licence": "MIT"}}, {}, {"source": {"dataset": "b"}}])
+    {'dataset': ['a', 'b'], 'licence': ['MIT']}
+    """
+    sources = [item["source"] for item in items if item.get("source")]
+    if all(source == sources[0] for source in sources):
+        return dict(sources[0]) if sources else None
+    joined: dict[str, dict[str, None]] = {}
+    for source in sources:
+        for key, value in source.items():
+            joined.setdefault(key, {}).update(dict.fromkeys(value if isinstance(value, list) else [value]))
+    return {key: list(values) for key, values in joined.items()}
+
+
 def messages_of(item: Item) -> list[dict[str, str]]:
     """An item as messages; a text is what the user says."""
     if "text" in item:

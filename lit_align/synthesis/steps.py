@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, final
 
 from lit_align.data.accounting import Accounting
 from lit_align.generation.output import WHY_UNFINISHED
-from lit_align.synthesis.items import Item, child, children_of, text_key
+from lit_align.synthesis.items import Item, child, children_of, rank, text_key
 from lit_align.synthesis.lists import parse_list
 from lit_align.synthesis.template import Template, shipped
 
@@ -138,10 +138,7 @@ class AskYesNo(Step):
     template: Template
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        if made is not None:  # another round would ask the same question
-            return
-        for item in items:
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -164,6 +161,23 @@ def verdict_of(response: str) -> bool | None:
         if match := _VERDICT.match(line):
             return match[1].lower() == "yes"
     return None
+
+
+def questions(
+    template: Template, items: Iterable[Item], *, made: Iterable[Item] | None = None, seed: int = 0, **more: str | int
+) -> Iterator[Row]:
+    """One question about each item; a second round, which would ask the same, has none.
+
+    Args:
+        template: Filled with what `slots_of` gives, and with `more`; one of its alternatives is drawn for each item.
+        items: What is asked about.
+        made: What an earlier round gave.
+        seed: Of the draw.
+        more: Further values.
+    """
+    for item in items if made is None else ():
+        text = template.fill({**slots_of(item), **more}, rank=rank(seed, item["id"]))
+        yield prompt_row(item, text, template=template)
 
 
 def prompt_row(item: Item, text: str, *, template: Template) -> Row:

@@ -2,13 +2,15 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import final
 
 from lit_align.generation.base import Generator, Request, Sample, Sampling
 
 _COMPARED = re.compile(r"response A\n(.*)\n=== (\w+) response B\n(.*)\n=== \w+ end of the material", re.DOTALL)
+_ADDEND = re.compile(r"return x \+ (\d+)")
 _SUM = re.compile(r"What is (\d+) plus (\d+)\?")
 _FUNCTION = re.compile(r"Write a function add_(\d+) ")
 _NUMBER = re.compile(r"Answer with a numbered list of (\d+)")
@@ -32,6 +34,12 @@ def answer(prompt, seed):
         return "Yes." if int(name, 16) % 2 else "No."
     if text.startswith("You play the user"):
         return f"Thank you, that was helpful! What about {name[:6]}?"
+    if "type of question" in text or "types of question" in text:
+        return ("extractive, diagnostic", "Sentiment.", "none")[int(name, 16) % 3]
+    if "You sit on a jury" in text:
+        return f"So it seems.\n{('Useful', 'partly useful', 'Not useful', 'Hm')[int(name, 16) % 4]}"
+    if (code := about_code(text, name)) is not None:
+        return code
     if match := _NUMBER.search(text):
         # The first time the list is one short.
         number = max(1, int(match[1]) - ("are there already" not in text))
@@ -40,6 +48,21 @@ def answer(prompt, seed):
     # Each form follows instructions that the others do not.
     forms = ("An answer about {}.", "an answer, or not, about {}.", "<<ANSWER>> *A* *B* *C* {} [X] [Y] [Z]", '"Of {}"')
     return forms[int(name, 16) % len(forms)].format(name[:6])
+
+
+def about_code(text, name):
+    """A solution, tests or a verdict, some of them bad; None where none of these is asked for."""
+    number = int(name, 16)
+    if "complete code in one fenced block" in text:
+        broken = ("I would add.", "```python\ndef f(x:\n```")
+        code = f"```python\ndef f(x):\n    return x + {number % 9}\n```\nIt adds."
+        return broken[number % 2] if number % 5 == 0 else code
+    if "a line that says Yes or No" in text:
+        return f"Let me see.\n{'No' if number % 4 == 0 else 'Yes'}"
+    if match := _ADDEND.search(text):
+        wrong = number % 3 == 0
+        return f"```python\nassert f(1) == {1 + int(match[1])}\nassert f(2) == {2 + int(match[1]) + wrong}\n```"
+    return None
 
 
 def tags_of(number):
@@ -53,13 +76,17 @@ def tags_of(number):
 @final
 @dataclass(frozen=True, kw_only=True)
 class ScriptedGenerator(Generator):
-    """Answers at once.
+    """Answers at once, or slowly, and keeps a record of what was taken.
 
     Args:
         longest: Prompts of more characters are refused.
+        pause: Seconds before each response.
+        log: A file that gets a line for each response that was handed over; empty for none.
     """
 
     longest: int = 100_000
+    pause: float = field(default=0.0, metadata={"fingerprint": False})
+    log: str = field(default="", metadata={"fingerprint": False})
 
     @property
     def where(self):
@@ -77,11 +104,17 @@ class ScriptedGenerator(Generator):
             prompt = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
             for index in range(sampling.num_samples):
                 seed = sampling.seed_of(request.key, index) if sampling.temperature else 0
+                if (request.key, index) in done:
+                    continue
+                time.sleep(self.pause)
                 text = answer(prompt, seed)
                 sample = Sample(
                     key=request.key, index=index, text=text, num_tokens=len(text.split()), finish_reason="stop"
                 )
                 on_result(sample)
+                if self.log:
+                    with open(self.log, "a", encoding="utf-8") as file:
+                        file.write(f"{request.key} {sampling.seed_of(request.key, index)}\n")
 
     def status(self):
         return ""

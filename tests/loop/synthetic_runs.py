@@ -1,20 +1,15 @@
 """Runs of synthetic data in this process, for tests."""
 
-import json
-
 import yaml
+from run_here import read
+from run_here import run_here as stages_here
 
 from lit_align.files import write_jsonl
-from lit_align.loop import Runner, StageContext
-from lit_align.loop.parts import ROWS
-from lit_align.loop.recipe import load_recipe
+
+__all__ = ["CLASS", "SCRIPTED", "conversations", "read", "recipe", "run_here"]
 
 CLASS = "lit_align.loop.synthesis.SyntheticData"
 SCRIPTED = {"class_path": "scripted_generator.ScriptedGenerator"}
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def recipe(path, **init_args):
@@ -24,20 +19,7 @@ def recipe(path, **init_args):
 
 def run_here(name, workdir, **init_args):
     """All stages of a recipe, one after the other in this process: their results by title, their rows by title."""
-    program = load_recipe(name, init_args=init_args).program
-    runner = Runner(workdir, preload=(), parallel=1, threads=1)
-    program.build(runner)
-    results, rows = {}, {}
-    for node in runner.nodes:
-        folder = node.artifact.path
-        folder.mkdir(parents=True)
-        context = StageContext(
-            title=node.title, iteration=None, fingerprint="f", seed=0, threads=1, progress=lambda done, total: None
-        )
-        results[node.title] = node.stage.run(folder, context)
-        if (folder / ROWS).is_file():
-            rows[node.title] = read(folder / ROWS)
-    return results, rows
+    return stages_here(name, workdir, **init_args)[:2]
 
 
 def conversations(path, number):

@@ -62,3 +62,16 @@ def test_a_refused_prompt_is_missing_and_listed(tmp_path):
     assert [row["item"]["id"] for row in ask("00", rows("a", "much too long for this model"))] == ["a"]
     refused = [json.loads(line) for line in (tmp_path / "00.jsonl.refused.jsonl").read_text().splitlines()]
     assert [(row["place"], row["reason"]) for row in refused] == [("00:2", "too long")]
+
+
+def test_where_every_prompt_is_refused_there_is_no_response(tmp_path):
+    ask = FileAsk(folder=tmp_path, generators={"model": Echo("one")}, sampling=SAMPLING)
+    assert ask("00", rows("much too long for this model")) == []
+    assert (ask.made["00"].samples, ask.made["00"].refused) == (0, 1)
+
+
+def test_the_same_question_in_another_round_is_drawn_anew(tmp_path):
+    ask = FileAsk(folder=tmp_path, generators={"model": Echo("one")}, sampling=SAMPLING)
+    first, second = ask("00", rows("a")), ask("01", rows("a"))
+    assert first[0]["id"] == second[0]["id"]
+    assert first[0]["generator"]["seed"] != second[0]["generator"]["seed"]

@@ -7,7 +7,7 @@ import pytest
 
 from lit_align.data.accounting import Accounting
 from lit_align.errors import ConfigError, DataError
-from lit_align.synthesis.genetic import GeneticInstruct
+from lit_align.synthesis.genetic import FileExam, GeneticInstruct
 from lit_align.synthesis.genetic.steps import code_of
 from lit_align.synthesis.verifiers.base import Verifier, verdict
 
@@ -107,13 +107,11 @@ def test_what_is_not_fit_is_counted_under_its_reason(answers, reason):
     assert set(counts.dropped) == {reason}
 
 
-class Rule(Verifier):
-    """Passes whatever has an even number in its task; runs nothing."""
-
-    def verify(self, row, response):
-        assert row["meta"]["test_list"] == ["assert f() == 1"]
-        assert response.endswith(CODE)
-        return verdict("2" in row["meta"]["task"], reason="wrong_answer")
+def examine(name, items):
+    """Passes whatever has a 2 in its task; runs nothing."""
+    assert name == "001-verdicts"
+    assert all(item["meta"]["test_list"] == ["assert f() == 1"] for item in items)
+    return ["2" in item["meta"]["task"] for item in items]
 
 
 def test_tests_that_are_run_decide_too():
@@ -125,14 +123,14 @@ def test_tests_that_are_run_decide_too():
 
     settings = GeneticInstruct(target=10, offspring=4, num_colonies=1, max_generations=1, num_tests=2)
     counts = Accounting()
-    evolved = settings.evolve(SEEDS, ask=WithTests(), counts=counts, verifier=Rule())
+    evolved = settings.evolve(SEEDS, ask=WithTests(), counts=counts, examine=examine)
     assert counts.kept == len(evolved.items) > 0
     assert set(counts.dropped) == {"failed_tests"}
     assert evolved.ended_by == "limit"
     counts = Accounting()
-    assert settings.evolve(SEEDS, ask=People(), counts=counts, verifier=Rule()).items == []
+    assert settings.evolve(SEEDS, ask=People(), counts=counts, examine=examine).items == []
     assert set(counts.dropped) == {"no_tests"}
-    with pytest.raises(ConfigError, match="a verifier must run"):
+    with pytest.raises(ConfigError, match="something must run"):
         settings.evolve(SEEDS, ask=People(), counts=Accounting())
     with pytest.raises(ConfigError, match="only tests in Python"):
         GeneticInstruct(target=1, num_tests=1, language="Rust")
@@ -165,3 +163,49 @@ def test_what_cannot_grow_is_refused():
 def test_the_longest_block_is_the_code():
     assert code_of("```\na\n```\nand\n```py\nbb = 1\n```") == "bb = 1\n"
     assert code_of("no code") is None
+
+
+def test_colonies_that_grow_apart_have_their_share_and_their_own_draws():
+    first, second = GeneticInstruct(target=7, num_colonies=2, offspring=4).apart()
+    assert (first.target, second.target) == (4, 4)
+    grown = [part.evolve(SEEDS, ask=People(), counts=Accounting()) for part in (first, second)]
+    assert [{item["meta"]["colony"] for item in evolved.items} for evolved in grown] == [{0}, {1}]
+    parents = [[item["parents"] for item in evolved.items] for evolved in grown]
+    assert parents[0] != parents[1]
+
+
+def test_refused_questions_are_offspring_that_is_lost():
+    class Refusing(People):
+        def __call__(self, name, rows, *, role):
+            answered = super().__call__(name, rows, role=role)
+            return answered[1:] if role != "judge" else []
+
+    evolved, counts = grow(Refusing(), max_generations=1)
+    assert evolved.items == []
+    # Of 6 questions for mutation and 6 for three crossed tasks one each is refused, then a solution, then all verdicts.
+    assert counts.to_dict() == {"read": 22, "kept": 0, "dropped": {"refused": 22}}
+
+
+def test_seeds_may_be_items_whose_source_is_handed_down():
+    source = {"dataset": "puzzles", "licence": "MIT"}
+    evolved = GeneticInstruct(target=9, num_colonies=1, offspring=6).evolve(
+        [{"text": text, "source": source} for text in SEEDS], ask=People(), counts=Accounting()
+    )
+    assert all(item["source"] == source for item in evolved.items)
+
+
+def test_verdicts_of_tests_are_kept(tmp_path):
+    class Once(Verifier):
+        """Says no the second time."""
+
+        seen = 0
+
+        def verify(self, row, response):
+            self.seen += 1
+            return verdict(self.seen <= 2, reason="timeout")
+
+    items = [{"id": str(n), "meta": {"solution": CODE, "test_list": ["assert f() == 1"]}} for n in range(2)]
+    verifier = Once()
+    for _ in range(2):
+        assert FileExam(folder=tmp_path, verifier=verifier)("001-verdicts", items) == [True, True]
+    assert verifier.seen == 2

@@ -6,6 +6,7 @@ import pytest
 
 from lit_align.errors import ConfigError, DataError
 from lit_align.synthesis.personas import PersonaQuestions
+from lit_align.synthesis.template import shipped, template_names
 
 PASSAGES = [("a", "Bees dance to tell where flowers are."), ("b", "A tide is the moon's doing.")]
 PERSONAS = ["A beekeeper of eighty.", "A pupil who is in a hurry."]
@@ -21,8 +22,8 @@ class Answers:
     def __call__(self, name, rows, *, role="model"):
         assert name not in self.asked
         self.asked[name] = [row["prompt"][0]["content"] for row in rows]
-        kind = name.partition("-")[2]
-        return [self.row(row, kind, f"{name}-{n}") for n, row in enumerate(rows)]
+        kinds = {shipped(kind).id: kind for kind in template_names()}
+        return [self.row(row, kinds[row["template"]], f"{name}-{n}") for n, row in enumerate(rows)]
 
     def row(self, row, kind, name):
         response = self.answer(kind, row["prompt"][0]["content"])
@@ -80,20 +81,34 @@ def test_every_question_has_the_passage_it_was_made_of_and_the_words_of_its_pers
 
 
 def test_the_account_of_every_step_is_whole():
-    for account in make(Answers()).accounts:
-        assert account.counts.read == account.counts.kept + account.counts.dropped.total()
-    names = [account.step for account in make(Answers()).accounts]
-    assert names[0] == "persona_interests"
-    assert names[-1] == "persona_rewrite"
+    accounts = make(Answers()).accounts
+    for counts in accounts.values():
+        assert counts.read == counts.kept + counts.dropped.total()
+    assert list(accounts) == [
+        "passages",
+        "passages and personas",
+        "interests",
+        "interests, distinct",
+        "question types",
+        "questions",
+        "questions, distinct",
+        "useful questions",
+        "spoken questions",
+        "intelligible questions",
+        "styles",
+        "questions with a style",
+        "styled questions",
+        "queries",
+    ]
 
 
 def test_interests_of_one_meaning_are_asked_about_once():
     answers = Answers()
     found = make(answers)
-    counts = next(account.counts for account in found.accounts if account.step == "interest, distinct")
+    counts = found.accounts["interests, distinct"]
     # Of two interests in each passage the second persona has one in common with the first.
     assert counts.to_dict() == {"read": 8, "kept": 6, "dropped": {"same_meaning": 2}}
-    assert len(answers.asked["02-persona_question_types"]) == 6
+    assert len(answers.asked["05-question-types"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -109,7 +124,7 @@ def test_interests_of_one_meaning_are_asked_about_once():
 def test_what_a_filter_takes_is_counted_under_its_reason(special, reason):
     found = make(Answers(**special))
     assert found.queries == []
-    assert any(reason in account.counts.dropped for account in found.accounts)
+    assert any(reason in counts.dropped for counts in found.accounts.values())
 
 
 def test_what_cannot_be_made_is_refused():

@@ -8,7 +8,9 @@ from lit_align.loop.rounds import Sampled
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import Generate
 from lit_align.loop.stage import Artifact
-from lit_align.loop.synthesis.stages import Apply, Compose, Given, Parse
+from lit_align.loop.synthesis.sources import TextSource
+from lit_align.loop.synthesis.stages import Apply, Compose, Given, Parse, ReadItems
+from lit_align.synthesis.prompts.real import Texts
 from lit_align.synthesis.steps import Step
 from lit_align.synthesis.transforms import Take, Transform
 
@@ -34,6 +36,23 @@ class Asking:
     def given(self, kind: str, texts: tuple[str, ...] | list[str], *, title: str, **meta: str) -> Part:
         """Texts of the recipe as items."""
         return rows_of(self.runner.add(Given(kind=kind, texts=tuple(texts), meta=meta), title=title))
+
+    def texts(self, source: TextSource, kind: str, *, title: str, **meta: str) -> Part:
+        """Texts from outside as items, no more than are wanted."""
+        reader = Texts(
+            kind=kind,
+            dataset=source.dataset,
+            licence=source.licence,
+            column=source.column,
+            meta=meta,
+            max_characters=source.max_characters,
+        )
+        return self.take(self.read(source.path, reader, source.split, title=title), most=source.most, title=title)
+
+    def read(self, path: str, reader: Transform, split: str, *, title: str) -> Part:
+        """Rows from outside as a reader makes items of them."""
+        given = self.runner.external(path, title=f"{title}: source")
+        return rows_of(self.runner.add(ReadItems(source=given, reader=reader, split=split), title=f"{title}: read"))
 
     def apply(self, transform: Transform, *items: Part, title: str) -> Part:
         """Items to which something is done without a model."""
@@ -63,3 +82,8 @@ class Asking:
 
     def _parse(self, step: Step, responses: tuple[Part, ...], *, title: str, min_items: int) -> Part:
         return rows_of(self.runner.add(Parse(step=step, responses=responses, min_items=min_items), title=title))
+
+
+def model_of(runner: Runner, generator: str | Generator, *, title: str) -> Artifact | Generator:
+    """What a recipe names as a generator: a model folder or hub id as an input of the loop, or a generator as it is."""
+    return runner.external(generator, title=title) if isinstance(generator, str) else generator

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from lit_align.data.rows import Kind
 from lit_align.files import write_jsonl
 from lit_align.loop.parts import ROWS, Part, model_path
 from lit_align.loop.sampling import read_rows
@@ -19,11 +20,12 @@ class CleanPrompts(Stage):
     """Drops prompts that repeat others or hold evaluation prompts, `rows.jsonl`; the others go to `dropped.jsonl`.
 
     Args:
-        rows: Prompts.
+        rows: Prompts, or other rows with one.
         cleaning: What is done.
         evaluations: Files with the prompts of evaluations.
         embedder: A model that embeds, for semantic duplicates.
         library: What reads it.
+        kind: What the rows are.
     """
 
     version: ClassVar[int] = 1
@@ -34,6 +36,7 @@ class CleanPrompts(Stage):
     evaluations: tuple[Part, ...] = ()
     embedder: Artifact | None = None
     library: EmbedderLibrary = "transformers"
+    kind: Kind = "prompt"
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Cleans; nothing that is written or returned depends on where files lie."""
@@ -44,7 +47,7 @@ class CleanPrompts(Stage):
         overlap = self.cleaning.overlap
         sets = [read_evaluation(part.path, split="test", overlap=overlap) for part in self.evaluations]
         embedder = None if self.embedder is None else load_embedder(model_path(self.embedder), library=self.library)
-        cleaner = Cleaner(self.cleaning, kind="prompt", evaluations=sets, embedder=embedder)
+        cleaner = Cleaner(self.cleaning, kind=self.kind, evaluations=sets, embedder=embedder)
         cleaner.take(self._placed())
         write_jsonl(output / ROWS, cleaner.kept(self._placed()))
         dropped = cleaner.dropped(self._placed())

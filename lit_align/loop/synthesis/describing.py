@@ -18,12 +18,18 @@ _MOST_LABELS = 100
 @final
 @dataclass(frozen=True, kw_only=True)
 class Describe(Stage):
-    """Counts items, their tasks and the commonest topics and tags, and measures their lengths; writes nothing."""
+    """Counts items, their tasks and the commonest topics and tags, and measures their lengths; writes nothing.
+
+    Args:
+        items: What is described.
+        by: What `meta` calls the tasks.
+    """
 
     version: ClassVar[int] = 2
     shown: ClassVar[tuple[str, ...]] = ("rows",)
 
     items: Part
+    by: str = "task"
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Reads and measures."""
@@ -33,7 +39,7 @@ class Describe(Stage):
         rewards: list[float] = []
         for row in read_rows(self.items.path):
             messages = messages_of(row)
-            tasks[row["meta"].get("task", row["kind"])] += 1
+            tasks[row["meta"].get(self.by, row["kind"])] += 1
             for name, label in categories_of(row):
                 labels[name][label] += 1
             turns += len(messages)

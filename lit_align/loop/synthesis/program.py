@@ -8,7 +8,7 @@ from lit_align.loop.parts import Part
 from lit_align.loop.program import Program
 from lit_align.loop.rounds import Sampled
 from lit_align.loop.runner import Runner
-from lit_align.loop.synthesis.asking import Asking
+from lit_align.loop.synthesis.asking import Asking, model_of
 from lit_align.loop.synthesis.division import Division, DivisionStages
 from lit_align.loop.synthesis.made import Made
 from lit_align.loop.synthesis.products import ProductStages
@@ -187,7 +187,7 @@ class SyntheticData(Program):
         self.made.products |= dict(stages.make(division))
 
     def _asking(self, runner: Runner, generator: str | Generator, *, title: str) -> Asking:
-        model = runner.external(generator, title=title) if isinstance(generator, str) else generator
+        model = model_of(runner, generator, title=title)
         return Asking(runner=runner, generator=model, seed=self.seed, min_items=self.min_items)
 
     def _prompt_stages(self, asking: Asking) -> PromptStages:

@@ -4,18 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
-from lit_align.loop.parts import Part, rows_of
+from lit_align.loop.parts import Part
 from lit_align.loop.rounds import Sampled
 from lit_align.loop.synthesis.asking import Asking
 from lit_align.loop.synthesis.settings import Keywords, Task, Topics, Writing
 from lit_align.loop.synthesis.sources import RealSource, TextSource, VerifiedSource
-from lit_align.loop.synthesis.stages import ReadItems
 from lit_align.synthesis.prompts import tasks, topics
-from lit_align.synthesis.prompts.real import RealPrompts, Texts
+from lit_align.synthesis.prompts.real import RealPrompts
 from lit_align.synthesis.prompts.verifiable import VerifiablePrompts
 from lit_align.synthesis.steps import AskList, Step
 from lit_align.synthesis.template import Template, Templates
-from lit_align.synthesis.transforms import AsPrompts, Cross, Transform
+from lit_align.synthesis.transforms import AsPrompts, Cross
 
 _FORGOTTEN = ("document",)  # stands in the prompt, and would stand in every row twice
 
@@ -76,7 +75,7 @@ class PromptStages:
 
     def closed_qa(self, documents: TextSource, task: Task) -> Part:
         """Requests about documents, which stand in the prompt."""
-        texts = self._texts(documents, tasks.DOCUMENT, {}, title="documents")
+        texts = self.asking.texts(documents, tasks.DOCUMENT, title="documents")
         made = self._list(tasks.closed_questions(self.templates, num=task.num), texts, title="closed questions")
         joined = tasks.closed_prompt(self.templates)
         return self._prompts(made, task, tasks.revised_closed_questions, name="closed_qa", template=joined)
@@ -114,7 +113,7 @@ class PromptStages:
             is_moderated=source.is_moderated,
             max_characters=source.max_characters,
         )
-        read = self._read(source.path, reader, source.split, title="prompts of real users")
+        read = self.asking.read(source.path, reader, source.split, title="prompts of real users")
         return self.asking.take(read, most=source.most, title="prompts of real users")
 
     def verified(self, sources: list[VerifiedSource]) -> dict[str, Part]:
@@ -137,7 +136,7 @@ class PromptStages:
             column=source.column,
             max_characters=source.max_characters,
         )
-        read = self._read(source.path, reader, source.split, title=title)
+        read = self.asking.read(source.path, reader, source.split, title=title)
         return self.asking.take(read, most=source.most, title=f"{title}: prompts")
 
     def _keywords(
@@ -153,7 +152,7 @@ class PromptStages:
             title_given = f"{title} keywords: collected"
             parts.append(self.asking.given(topics.KEYWORD, settings.given, title=title_given, **known))
         if settings.entities is not None:
-            names = self._texts(settings.entities, topics.KEYWORD, known, title=f"{title} entities: all")
+            names = self.asking.texts(settings.entities, topics.KEYWORD, title=f"{title} entities: all", **known)
             parts.append(self.asking.ask(judge, names, self.verdicts, title=f"{title} entities"))
         return self.asking.take(*parts, most=settings.most, title=f"{title} keywords")
 
@@ -179,21 +178,3 @@ class PromptStages:
         as_prompts = AsPrompts(task=name, template=template, forgotten=_FORGOTTEN, seed=self.asking.seed)
         every = self.asking.apply(as_prompts, made, title=f"{words}: all prompts")
         return self.asking.take(every, most=task.most, title=f"{words}: prompts")
-
-    def _texts(self, source: TextSource, kind: str, meta: dict[str, str], *, title: str) -> Part:
-        reader = Texts(
-            kind=kind,
-            dataset=source.dataset,
-            licence=source.licence,
-            column=source.column,
-            meta=meta,
-            max_characters=source.max_characters,
-        )
-        return self.asking.take(
-            self._read(source.path, reader, source.split, title=title), most=source.most, title=title
-        )
-
-    def _read(self, path: str, reader: Transform, split: str, *, title: str) -> Part:
-        runner = self.asking.runner
-        given = runner.external(path, title=f"{title}: source")
-        return rows_of(runner.add(ReadItems(source=given, reader=reader, split=split), title=f"{title}: read"))

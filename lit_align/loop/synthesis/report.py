@@ -44,7 +44,7 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
     tables = (
         _tasks(made, finished, found),
         *(_labels(name, found) for name in LABELS),
-        _responses(built),
+        responses(built),
         _verdicts(built),
         collect.pairs(built),
         _judgements(built),
@@ -70,13 +70,14 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
         for part, ending in ((product.rows, ""), (product.candidates, "_candidates")):
             folder = None if part is None else finished.folder(part.artifact)
             if part is not None and folder is not None:
-                _copy(folder / part.file, runner.workdir / FOLDER / f"{name}{ending}.jsonl")
+                copy(folder / part.file, runner.workdir / FOLDER / f"{name}{ending}.jsonl")
     write_outcome(results, runner, built=built)
 
 
-def _copy(rows: Path, output: Path) -> None:
-    with open(rows, "rb") as source, atomic_write(output, "wb") as copy:
-        shutil.copyfileobj(source, copy)
+def copy(file: Path, output: Path) -> None:
+    """Copies an end product out of the store, whole or not at all."""
+    with open(file, "rb") as source, atomic_write(output, "wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _title(name: str) -> str:
@@ -179,7 +180,7 @@ def _judgements(built: list[collect.Built]) -> Table:
     return Table(title="Judgements", meaning=meaning, columns=columns, rows=rows)
 
 
-def _responses(built: list[collect.Built]) -> Table:
+def responses(built: list[collect.Built]) -> Table:
     """What every stage asked of a model and what came back."""
     columns = (
         Column(key="stage", title="Stage", percent=False),

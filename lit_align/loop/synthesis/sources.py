@@ -77,3 +77,26 @@ class VerifiedSource:
     split: str = "train"
     max_characters: int = 8000
     most: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassageSource:
+    """The passages of a collection.
+
+    Attributes:
+        path: A file, folder or hub id.
+        dataset: What it is called in the rows that are made of it.
+        licence: Under which it may be used.
+        column: Which column holds the text.
+        id_column: Which one holds the id; None takes a hash of the text.
+        title_column: Which one holds a title; None where there is none.
+        split: Which part of a folder or hub data set.
+    """
+
+    path: str
+    dataset: str
+    licence: str
+    column: str = "text"
+    id_column: str | None = None
+    title_column: str | None = None
+    split: str = "train"

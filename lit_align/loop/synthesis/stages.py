@@ -85,7 +85,7 @@ class Apply(Stage):
         """Applies and counts."""
         counts = Accounting()
         write_jsonl(output / ROWS, self.transform.apply(_chained(self.items), counts=counts))
-        _require(counts, self.min_items, context)
+        require_items(counts, self.min_items, context)
         return counts.to_dict()
 
 
@@ -142,7 +142,7 @@ class Parse(Stage):
                 yield row
 
         write_jsonl(output / ROWS, self.step.parse(responses(), counts=counts))
-        _require(counts, self.min_items, context)
+        require_items(counts, self.min_items, context)
         return {"responses": number, **counts.to_dict()}
 
 
@@ -151,7 +151,12 @@ def _chained(parts: Iterable[Part]) -> Iterator[dict[str, Any]]:
         yield from read_rows(part.path)
 
 
-def _require(counts: Accounting, least: int, context: StageContext) -> None:
+def require_items(counts: Accounting, least: int, context: StageContext) -> None:
+    """Refuses a step that gives too little.
+
+    Raises:
+        DataError: Fewer items are left, with the most common reason.
+    """
     if counts.kept < least:
         most = f"; most were dropped for {counts.most_common_reason}" if counts.most_common_reason else ""
         raise DataError(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from lit_align.data.accounting import Accounting
-from lit_align.synthesis.items import Item, make_item, origin_of, rank
+from lit_align.synthesis.items import Item, make_item, origin_of
 from lit_align.synthesis.lists import parse_list
-from lit_align.synthesis.steps import Row, Step, generator_of, place_of, prompt_row, slots_of, unfinished_reason
+from lit_align.synthesis.steps import Row, Step, generator_of, place_of, questions, unfinished_reason
 from lit_align.synthesis.template import Template
 
 TASK, SOLUTION = "task", "solution"
@@ -24,7 +24,7 @@ class Breed(Step):
     """Makes new tasks of a task, or of several that its text holds.
 
     Args:
-        template: Filled with the parents' text as `task` and `tasks`; one of its alternatives is drawn.
+        template: Filled with the parent's text as `task`, that of several as `tasks`; one of its alternatives is drawn.
         num: Tasks that are asked for; one is the whole response, several are a list.
         seed: Of the draw.
     """
@@ -36,10 +36,7 @@ class Breed(Step):
     seed: int = 0
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items:
-            values = {**slots_of(item), "task": item["text"], "tasks": item["text"], "num": self.num}
-            text = self.template.fill(values, rank=rank(self.seed, item["id"]))
-            yield prompt_row(item, text, template=self.template)
+        return questions(self.template, items, made=made, seed=self.seed, num=self.num)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -66,8 +63,7 @@ class Solve(Step):
     template: Template
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items:
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -91,8 +87,7 @@ class JudgeFitness(Step):
     template: Template
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items:
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -118,9 +113,7 @@ class WriteTests(Step):
     num: int
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items:
-            text = self.template.fill({**slots_of(item), "num": self.num})
-            yield prompt_row(item, text, template=self.template)
+        return questions(self.template, items, made=made, num=self.num)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:

@@ -1,48 +1,40 @@
 """A set for the evaluation of retrieval: questions of several people, each with the passage that answers it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, final
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, TypeVar, final
 
 from lit_align.data.accounting import Accounting
-from lit_align.errors import ConfigError, DataError
+from lit_align.errors import ConfigError
 from lit_align.synthesis.asking import Ask
-from lit_align.synthesis.items import Item, content_key, make_item
-from lit_align.synthesis.personas.steps import AskText, ChooseTypes, Useful
-from lit_align.synthesis.steps import AskList, AskYesNo
+from lit_align.synthesis.items import Item
+from lit_align.synthesis.personas.beir import RetrievalSet, retrieval_set
+from lit_align.synthesis.personas.passages import Alike, Passages, distinct
+from lit_align.synthesis.personas.steps import AskText, ChooseTypes, Useful, WithStyle
+from lit_align.synthesis.prompts.real import given
+from lit_align.synthesis.steps import AskList, AskYesNo, Step
 from lit_align.synthesis.template import Templates
+from lit_align.synthesis.transforms import Cross, Transform
 
-Alike = Callable[[Sequence[str]], list[list[int]]]
-"""The clusters of texts that mean the same, by their positions: such as `semantic_duplicates` with an embedder."""
-
-_Step = AskList | AskText | AskYesNo | ChooseTypes | Useful
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Account:
-    """What became of the rows of one step."""
-
-    step: str
-    counts: Accounting
+Role = Literal["writer", "judge"]
+_T = TypeVar("_T")
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class RetrievalSet:
-    """Questions with the passage that answers each.
+class Flow(ABC, Generic[_T]):
+    """Where the steps of `PersonaQuestions` happen: at once on lists in memory, or later as stages of a loop."""
 
-    Attributes:
-        corpus: Every passage, `_id` and `text`.
-        queries: Every question, `_id`, `text`, and what is known of it: the persona, the type, the plain question.
-        relevant: (id of the question, id of its passage).
-        accounts: Of every step, in order.
-    """
+    @abstractmethod
+    def ask(self, step: Step, items: _T, *, title: str, role: Role = "writer") -> _T:
+        """What a model says of items."""
 
-    corpus: list[dict[str, Any]]
-    queries: list[dict[str, Any]]
-    relevant: list[tuple[str, str]]
-    accounts: list[Account]
+    @abstractmethod
+    def apply(self, transform: Transform, *items: _T, title: str) -> _T:
+        """Items, of several lists one after the other, to which something is done without a model."""
+
+    @abstractmethod
+    def distinct(self, items: _T, *, title: str) -> _T:
+        """The first of the items about one passage that mean the same."""
 
 
 @final
@@ -58,135 +50,123 @@ class PersonaQuestions:
     Args:
         num_interests: Points of interest that are asked for, of each passage and persona.
         num_questions: Questions that are asked for, of each interest and type.
-        templates: Texts of the questions to the model.
     """
+
+    version: ClassVar[int] = 1
 
     num_interests: int = 5
     num_questions: int = 3
-    templates: Templates = field(default_factory=Templates)
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that ask for nothing."""
+        for name in ("num_interests", "num_questions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def make(
-        self, passages: Iterable[tuple[str, str]], *, personas: Sequence[str], ask: Ask, alike: Alike
+        self,
+        passages: Iterable[tuple[str, str]],
+        *,
+        personas: Sequence[str],
+        ask: Ask,
+        alike: Alike,
+        templates: Templates | None = None,
     ) -> RetrievalSet:
-        """Makes the set.
+        """Makes the set in memory.
 
         Args:
             passages: Id and text of each.
             personas: A sentence or two about each person.
-            ask: Has prompts answered.
+            ask: Has prompts answered, in the roles `writer` and `judge`.
             alike: Finds interests and questions that mean the same.
+            templates: Texts of the questions to the model.
 
         Raises:
             ConfigError: There is no persona.
             DataError: There is no passage, or two have one id.
         """
-        documents = _documents(passages)
-        people = [make_item("persona", text=text) for text in dict.fromkeys(personas)]
-        if not people:
-            raise ConfigError("personas: give at least one")
-        run = _Run(ask=ask, alike=alike, accounts=[])
-        questions = self._questions(run, documents, people)
-        kept = self._filtered(run, questions)
-        styled = self._styled(run, kept, people)
-        queries = [_query(item) for item in styled]
-        corpus = [{"_id": item["meta"]["doc_id"], "text": item["text"]} for item in documents]
-        pairs = [(item["id"], item["meta"]["doc_id"]) for item in styled]
-        return RetrievalSet(corpus=corpus, queries=queries, relevant=pairs, accounts=run.accounts)
+        memory = _Memory(ask_model=ask, alike=alike, accounts={})
+        rows = ({"id": name, "text": text} for name, text in passages)
+        documents = memory.apply(Passages(id_column="id"), list(rows), title="passages")
+        people = given("persona", _personas(personas))
+        questions = self.plan(memory, documents, people, personas=personas, templates=templates or Templates())
+        counts = memory.accounts["queries"] = Accounting()
+        return retrieval_set(documents, questions, counts=counts, accounts=memory.accounts)
 
-    def _questions(self, run: "_Run", documents: Sequence[Item], people: Sequence[Item]) -> list[Item]:
-        readers = [_reader(document, person) for document in documents for person in people]
-        interests = run.ask_about(readers, self._list("interest", "persona_interests", num=self.num_interests))
-        interests = run.distinct(interests, within="doc_id", step="interest, distinct")
-        typed = run.ask_about(interests, ChooseTypes(template=self.templates["persona_question_types"]))
-        return run.ask_about(typed, self._list("question", "persona_questions", num=self.num_questions))
+    def plan(self, flow: Flow[_T], documents: _T, people: _T, *, personas: Sequence[str], templates: Templates) -> _T:
+        """The questions, each in its persona's words; `meta` has the passage and what the question came from.
 
-    def _filtered(self, run: "_Run", questions: Sequence[Item]) -> list[Item]:
-        questions = run.distinct(questions, within="doc_id", step="question, distinct")
-        questions = run.ask_about(questions, Useful(template=self.templates["persona_usefulness"]))
-        spoken = AskText(kind="question", template=self.templates["persona_conversational"])
-        questions = run.ask_about([_remembered(item, "plain_question") for item in questions], spoken)
-        return run.ask_about(questions, AskYesNo(template=self.templates["persona_intelligible"]))
+        Args:
+            flow: Where it happens.
+            documents: The passages that are asked about.
+            people: The personas as items.
+            personas: The same as texts.
+            templates: Texts of the questions to the model.
+        """
+        people_of_each = Cross(name="persona", values=tuple(_personas(personas)), num=len(personas))
+        readers = flow.apply(people_of_each, documents, title="passages and personas")
+        interests = self._list(templates, "interest", "persona_interests", num=self.num_interests)
+        found = flow.distinct(flow.ask(interests, readers, title="interests"), title="interests, distinct")
+        types = ChooseTypes(template=templates["persona_question_types"])
+        typed = flow.ask(types, found, title="question types", role="judge")
+        questions = self._list(templates, "question", "persona_questions", num=self.num_questions)
+        asked = flow.distinct(flow.ask(questions, typed, title="questions"), title="questions, distinct")
+        return self._styled(flow, self._filtered(flow, asked, templates), people, templates)
 
-    def _styled(self, run: "_Run", questions: Sequence[Item], people: Sequence[Item]) -> list[Item]:
-        """Each question as its persona writes; one whose persona has no style is dropped."""
-        asked = run.ask_about(people, AskText(kind="style", template=self.templates["persona_style"]))
-        styles = {item["meta"]["persona"]: item["text"] for item in asked}
-        counts = Accounting()
-        styled = []
-        for item in questions:
-            counts.add()
-            if item["meta"]["persona"] in styles:
-                styled.append({**item, "meta": {**item["meta"], "style": styles[item["meta"]["persona"]]}})
-            else:
-                counts.drop("no_style", place=f"item {item['id']}")
-        run.accounts.append(Account(step="question, with a style", counts=counts))
-        return run.ask_about(styled, AskText(kind="question", template=self.templates["persona_rewrite"]))
+    def _filtered(self, flow: Flow[_T], questions: _T, templates: Templates) -> _T:
+        useful = Useful(template=templates["persona_usefulness"])
+        spoken = AskText(kind="question", template=templates["persona_conversational"], remembered="plain_question")
+        intelligible = AskYesNo(template=templates["persona_intelligible"])
+        kept = flow.ask(useful, questions, title="useful questions", role="judge")
+        kept = flow.ask(spoken, kept, title="spoken questions")
+        return flow.ask(intelligible, kept, title="intelligible questions", role="judge")
 
-    def _list(self, kind: str, name: str, *, num: int) -> AskList:
-        again = self.templates["list_again"]
-        return AskList(kind=kind, num=num, template=self.templates[name], again=again, distinct="of_one_item")
+    def _styled(self, flow: Flow[_T], questions: _T, people: _T, templates: Templates) -> _T:
+        styles = flow.ask(AskText(kind="style", template=templates["persona_style"]), people, title="styles")
+        with_style = flow.apply(WithStyle(), questions, styles, title="questions with a style")
+        rewrite = AskText(kind="question", template=templates["persona_rewrite"])
+        return flow.ask(rewrite, with_style, title="styled questions")
+
+    def _list(self, templates: Templates, kind: str, name: str, *, num: int) -> AskList:
+        again = templates["list_again"]
+        return AskList(kind=kind, num=num, template=templates[name], again=again, distinct="of_one_item")
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class _Run:
-    """A set that is being made."""
+class _Memory(Flow[list[Item]]):
+    """Lists, worked on at once.
 
-    ask: Ask
+    Attributes:
+        accounts: Of every step by its title, in order.
+    """
+
+    ask_model: Ask
     alike: Alike
-    accounts: list[Account]
+    accounts: dict[str, Accounting]
 
-    def ask_about(self, items: Sequence[Item], step: _Step) -> list[Item]:
-        """One step: its questions, the answers to them, what they hold."""
-        name = f"{len(self.accounts):02d}-{step.template.name}"
-        counts = Accounting()
+    def ask(self, step: Step, items: list[Item], *, title: str, role: Role = "writer") -> list[Item]:
+        counts = self.accounts[title] = Accounting()
         rows = list(step.compose(items))
-        made = list(step.parse(self.ask(name, rows) if rows else [], counts=counts))
-        self.accounts.append(Account(step=step.template.name, counts=counts))
-        return made
-
-    def distinct(self, items: Sequence[Item], *, within: str, step: str) -> list[Item]:
-        """The first of the items that mean the same, among those that share a value of `meta`."""
-        counts = Accounting()
-        groups: dict[str, list[Item]] = {}
-        for item in items:
-            groups.setdefault(item["meta"][within], []).append(item)
-        dropped = {id(group[n]) for group in groups.values() for n in _later(group, self.alike)}
-        for item in items:
+        responses = (
+            self.ask_model(f"{len(self.accounts):02d}-{title.replace(' ', '-')}", rows, role=role) if rows else []
+        )
+        for _ in range(len(rows) - len(responses)):
             counts.add()
-            if id(item) in dropped:
-                counts.drop("same_meaning", place=f"item {item['id']}")
-        self.accounts.append(Account(step=step, counts=counts))
-        return [item for item in items if id(item) not in dropped]
+            counts.drop("refused", place=title)
+        return list(step.parse(responses, counts=counts))
+
+    def apply(self, transform: Transform, *items: list[Item], title: str) -> list[Item]:
+        counts = self.accounts[title] = Accounting()
+        return list(transform.apply((item for part in items for item in part), counts=counts))
+
+    def distinct(self, items: list[Item], *, title: str) -> list[Item]:
+        counts = self.accounts[title] = Accounting()
+        return distinct(items, alike=self.alike, counts=counts)
 
 
-def _later(group: Sequence[Item], alike: Alike) -> list[int]:
-    """The positions of items of which an earlier one means the same."""
-    return [number for cluster in alike([content_key(item) for item in group]) for number in sorted(cluster)[1:]]
-
-
-def _documents(passages: Iterable[tuple[str, str]]) -> list[Item]:
-    documents = []
-    seen: set[str] = set()
-    for name, text in passages:
-        if name in seen:
-            raise DataError(f"two passages have the id {name!r}: a question could not say which one answers it")
-        seen.add(name)
-        documents.append(make_item("document", text=text, meta={"doc_id": name}))
-    if not documents:
-        raise DataError("there is no passage to ask about")
-    return documents
-
-
-def _reader(document: Item, person: Item) -> Item:
-    meta = {**document["meta"], "persona": person["text"]}
-    return {**document, "id": f"{document['id']}-{person['id'][:8]}", "meta": meta}
-
-
-def _remembered(item: Item, name: str) -> Item:
-    return {**item, "meta": {**item["meta"], name: item["text"]}}
-
-
-def _query(item: Item) -> dict[str, Any]:
-    names = ("persona", "interest", "question_type", "usefulness", "plain_question")
-    return {"_id": item["id"], "text": item["text"], "metadata": {name: item["meta"][name] for name in names}}
+def _personas(personas: Sequence[str]) -> list[str]:
+    """Each of them once."""
+    if not personas:
+        raise ConfigError("personas: give at least one")
+    return list(dict.fromkeys(text.strip() for text in personas))

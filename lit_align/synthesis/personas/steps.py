@@ -7,8 +7,9 @@ from typing import ClassVar, final
 
 from lit_align.data.accounting import Accounting
 from lit_align.synthesis.items import Item, child
-from lit_align.synthesis.steps import Row, Step, generator_of, place_of, prompt_row, slots_of, unfinished_reason
+from lit_align.synthesis.steps import Row, Step, generator_of, place_of, questions, unfinished_reason
 from lit_align.synthesis.template import Template
+from lit_align.synthesis.transforms import Transform
 
 QUESTION_TYPES = ("extractive", "abstractive", "diagnostic", "aggregative", "sentiment")
 _FEWEST_LETTERS = 2
@@ -22,16 +23,17 @@ class AskText(Step):
     Args:
         kind: Of the new items.
         template: Filled with the item's text under its kind and with what `meta` has.
+        remembered: What `meta` calls the text that was asked about, besides its kind; empty for no further name.
     """
 
     version: ClassVar[int] = 1
 
     kind: str
     template: Template
+    remembered: str = ""
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items if made is None else ():
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -43,7 +45,10 @@ class AskText(Step):
             if reason is not None:
                 counts.drop(reason, place=place_of(row))
             else:
-                yield child(row["item"], self.kind, text=text, template=row["template"], generator=generator_of(row))
+                item, origin = row["item"], {"template": row["template"], "generator": generator_of(row)}
+                remembered = {self.remembered: item["text"]} if self.remembered else {}
+                known = {**item, "meta": {**item["meta"], **remembered}}
+                yield child(known, self.kind, text=text, **origin)
 
 
 @final
@@ -56,8 +61,7 @@ class ChooseTypes(Step):
     template: Template
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items if made is None else ():
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -83,8 +87,7 @@ class Useful(Step):
     template: Template
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
-        for item in items if made is None else ():
-            yield prompt_row(item, self.template.fill(slots_of(item)), template=self.template)
+        return questions(self.template, items, made=made)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
         for row in responses:
@@ -96,6 +99,27 @@ class Useful(Step):
                 counts.drop("not_useful", place=place_of(row))
             else:
                 yield {**row["item"], "meta": {**row["item"]["meta"], "usefulness": verdict}}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class WithStyle(Transform):
+    """Gives each question the style of its persona as `style`; the styles are items among the questions."""
+
+    version: ClassVar[int] = 1
+
+    def apply(self, items: Iterable[Item], *, counts: Accounting) -> Iterator[Item]:
+        every = list(items)
+        styles = {item["meta"]["persona"]: item["text"] for item in every if item["kind"] == "style"}
+        for item in every:
+            if item["kind"] == "style":
+                continue
+            counts.add()
+            style = styles.get(item["meta"]["persona"])
+            if style is None:
+                counts.drop("no_style", place=f"item {item['id']}")
+            else:
+                yield {**item, "meta": {**item["meta"], "style": style}}
 
 
 def _last_line(response: str) -> str:
