@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Generated:
         finish_reasons: How many of them ended by `stop`, by `length` or otherwise.
         mean_tokens: Mean number of tokens of a response, its terminator included, of those whose number is known; None
             where none is.
+        alike: Number of prompts whose responses, of several each, are all the same.
     """
 
     prompts: int
@@ -36,6 +38,7 @@ class Generated:
     samples: int
     finish_reasons: dict[str, int]
     mean_tokens: float | None
+    alike: int
 
 
 def generate_rows(
@@ -79,7 +82,10 @@ def generate_rows(
         if missing := plan.num_samples - len(part.keys):
             say(f"generating {missing} of {plan.num_samples} responses {generator.where}")
             draw_missing(plan, part, generator, skip_failed=skip_failed)
-        return _summarise(_finish(plan, part))
+        result = _summarise(_finish(plan, part))
+    if result.alike == result.prompts:
+        say(f"warning: each prompt got the same response {sampling.num_samples} times; is the temperature heeded?")
+    return result
 
 
 def _complete(plan: Plan, *, overwrite: bool) -> Plan | None:
@@ -120,14 +126,21 @@ def _finish(plan: Plan, part: PartFile) -> Plan:
 def _summarise(plan: Plan) -> Generated:
     reasons: Counter[str] = Counter()
     lengths: list[int] = []
-    for _, row in read_raw(plan.output):
-        reasons[row["finish_reason"]] += 1
-        if row["num_tokens"] is not None:
-            lengths.append(row["num_tokens"])
+    alike = 0
+    rows = (row for _, row in read_raw(plan.output))
+    for _, samples in groupby(rows, key=lambda row: row["id"]):
+        texts: set[str] = set()
+        for row in samples:
+            texts.add(row["response"])
+            reasons[row["finish_reason"]] += 1
+            if row["num_tokens"] is not None:
+                lengths.append(row["num_tokens"])
+        alike += plan.sampling.num_samples > 1 and len(texts) == 1
     return Generated(
         prompts=len(plan.rows),
         refused=len(plan.refused),
         samples=plan.num_samples,
         finish_reasons=dict(sorted(reasons.items())),
         mean_tokens=sum(lengths) / len(lengths) if lengths else None,
+        alike=alike,
     )

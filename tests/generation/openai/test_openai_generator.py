@@ -92,6 +92,16 @@ def test_a_row_names_what_was_sent(ask, tmp_path):
     assert result.mean_tokens == 3
 
 
+def test_a_server_that_ignores_the_temperature_is_noticed(ask, capsys):
+    with serving(lambda body, times: chat({**body, "seed": None})) as server:
+        assert ask(server.url, PROMPTS[:3], sampling=Sampling(num_samples=2)).alike == 3
+        assert "the same response 2 times" in capsys.readouterr().err
+    with serving(good) as server:
+        assert ask(server.url, PROMPTS[:3], name="b.jsonl", sampling=Sampling(num_samples=2)).alike == 0
+        assert ask(server.url, PROMPTS[:3], name="c.jsonl").alike == 0
+        assert "the same response" not in capsys.readouterr().err
+
+
 def test_fields_that_a_server_does_not_know_can_be_left_out(ask):
     with serving(good) as server:
         ask(server.url, PROMPTS[:1], extra={"seed": None}, length_field="max_completion_tokens")
