@@ -86,7 +86,7 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer 
     >>> read_answer(503, {"retry-after": "2"}, b"busy")
     Fault(reason='503: busy', kind='retry', overloaded=True, after=2.0, reached=True)
     """
-    if status == 200:
+    if 200 <= status < 300:
         return _read_body(body)
     message, code = _error(body)
     reason = one_line(f"{status}: {message}")
@@ -141,9 +141,9 @@ def context_of(body: bytes, model: str) -> int | None:
 def _read_body(body: bytes) -> Answer | Fault:
     value = _json(body)
     if not isinstance(value, dict):
-        return Fault(reason=f"the answer is no JSON object: {one_line(_text(body))[:80]}")
+        return Fault(reason=f"the answer is no JSON object: {one_line(_text(body))[:80] or 'no text'}")
     if value.get("error"):
-        return Fault(reason=one_line(f"200 with an error: {_error(body)[0]}"))
+        return Fault(reason=one_line(f"the answer is an error: {_error(body)[0]}"))
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None

@@ -124,7 +124,7 @@ class Client:
 
     async def _answer(self, job: Job, transport: Transport) -> Answer | Fault:
         """Tries until there is an answer, or none to be had."""
-        attempt = 0
+        tries = attempt = 0
         while True:
             async with self._window:
                 sent = time.monotonic()
@@ -135,11 +135,12 @@ class Client:
                 self._note_fault(outcome, sent=sent)
             if outcome.kind != "retry":
                 return outcome
+            tries += 1
             attempt += outcome.reached  # a server that is not there is not the request's fault
             if attempt >= self._options.attempts:
                 return replace(outcome, kind="failed", reason=f"{outcome.reason} (attempt {attempt})")
             self._tally.retries += 1
-            await asyncio.sleep(_delay(attempt, outcome.after))
+            await asyncio.sleep(_delay(tries, outcome.after))
 
     def _note_answer(self, answer: Answer) -> None:
         self._window.grow()
@@ -187,9 +188,9 @@ class Client:
         return ServiceError(f"{self._options.url}: {reason}")
 
 
-def _delay(attempt: int, after: float | None) -> float:
+def _delay(tries: int, after: float | None) -> float:
     """Seconds before the next attempt: doubled each time, of which half is chance, so that retries spread out."""
-    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(attempt, 10))
+    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(tries, 10))
     return max(after or 0.0, longest * random.uniform(0.5, 1))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
 
@@ -24,7 +25,8 @@ _SHORTEST_SECRET = 8
 class Transport:
     """Open connections to a server; use it in an `async with` statement.
 
-    Proxies and keys that the environment holds for other programs are left alone, and no redirect is followed.
+    Proxies and keys that the environment holds for other programs are left alone, no redirect is followed, and no cookie
+    is taken.
 
     Args:
         options: How the server is reached.
@@ -41,6 +43,7 @@ class Transport:
             proxy=options.proxy,
             trust_env=False,
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def __aenter__(self) -> "Transport":

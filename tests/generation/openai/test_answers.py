@@ -102,6 +102,11 @@ def test_each_status_has_its_consequence(status, message, kind, overloaded):
     assert str(status) in fault.reason
 
 
+def test_an_accepted_request_without_an_answer_is_asked_again():
+    assert isinstance(fault := read_answer(204, {}, b""), Fault)
+    assert (fault.kind, fault.reason) == ("retry", "the answer is no JSON object: no text")
+
+
 def test_the_code_of_an_error_counts_where_its_text_says_nothing():
     assert read(400, {"error": {"message": "sorry", "code": "content_filter"}}).kind == "refused"
     assert read(429, {"error": {"message": "sorry", "code": "insufficient_quota"}}).kind == "stop"

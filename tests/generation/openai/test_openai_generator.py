@@ -237,6 +237,15 @@ def test_a_server_that_is_not_there_is_an_error_at_once(ask):
     assert time.monotonic() - began < 2
 
 
+def test_a_server_that_has_gone_is_knocked_at_ever_more_seldom(tmp_path):
+    with serving(good) as server:
+        generator = OpenAIGenerator(base_url=server.url, model="stub", patience=0.5, max_concurrency=4)
+        server.behaviour = lambda body, times: server.close() or Reply(sent=0.0)
+        with pytest.raises(ServiceError, match="nothing but faults"):
+            generate_rows(PROMPTS, generator=generator, output=tmp_path / "x.jsonl", sampling=Sampling())
+    assert 4 <= int(generator.status().split()[0]) < 120
+
+
 def test_a_server_that_only_fails_is_given_up(ask):
     with (
         serving(lambda body, times: error(503, "loading")) as server,
@@ -274,6 +283,14 @@ def test_redirects_and_oversized_answers_are_not_followed(ask, monkeypatch):
         server.behaviour = lambda body, times: chat(body, content="x" * 2**21)
         with pytest.raises(ServiceError, match="the answer is larger than 1 MiB"):
             ask(server.url, PROMPTS[:1], attempts=1, name="other.jsonl")
+
+
+@pytest.mark.parametrize("cookie", ["session=1", "\xe9=1"])
+def test_no_cookie_is_taken(ask, cookie):
+    busy = error(503, "busy", Set_Cookie=cookie)
+    with serving(lambda body, times: chat(body) if times else busy) as server:
+        assert ask(server.url, max_concurrency=2).samples == 20
+        assert not any("cookie" in headers for headers in server.headers)
 
 
 def test_proxies_of_the_environment_are_not_used(ask, monkeypatch):
