@@ -55,6 +55,10 @@ def test_a_verdict_that_survives_the_exchange_becomes_a_preference():
         (lambda a, b: "Verdict: A", "unclear_verdict", 0.5),
         (lambda a, b: "Verdict CODE: A\nVerdict CODE: B", "unclear_verdict", 0.5),
         (lambda a, b: "Verdict CODE: Absolutely", "unclear_verdict", 0.5),
+        (lambda a, b: "Verdict CODE: A tie", "unclear_verdict", 0.5),
+        (lambda a, b: "Verdict CODE: A or B?", "unclear_verdict", 0.5),
+        (lambda a, b: "Verdict CODE:\nA good response would say more.", "unclear_verdict", 0.5),
+        (lambda a, b: "verdict CODE: [[A]]. Here is why.", "inconsistent_verdict", 1.0),
         (lambda a, b: "", "unclear_verdict", 0.5),
     ],
 )

@@ -161,7 +161,12 @@ class Judged:
 def verdict_of(row: Mapping[str, Any]) -> Verdict | None:
     """Which of the pair the judge's response prefers; None without a verdict, or with different ones."""
     judged = row["judged"]
-    said = re.findall(rf"verdict\s+{judged['code']}\s*:\W*(a|b|tie)\b", row["response"], flags=re.IGNORECASE)
+    # Nothing but an explanation may follow: "A tie" and "A or B" are not A.
+    said = re.findall(
+        rf"verdict\s+{judged['code']}\s*:\W*(a|b|tie)\b(?=[^\w\n]*$|[\])*_]*\s*[.;(])",
+        row["response"],
+        flags=re.IGNORECASE | re.MULTILINE,
+    )
     values = {word.lower() for word in said}
     if len(values) != 1:
         return None
