@@ -15,10 +15,6 @@ from lit_align.progress import track
 _BY_SERVICE = {"by": "service"}
 
 
-class NoneAnswered(DataError):
-    """Every prompt was refused, or there is none."""
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -31,6 +27,7 @@ class Plan:
         sampling: How many responses, and how.
         output: The file of rows.
         generator: As rows name it.
+        may_be_empty: Whether there may be nothing to answer.
     """
 
     rows: list[PromptOnly]
@@ -39,6 +36,7 @@ class Plan:
     sampling: Sampling
     output: Path
     generator: dict[str, Any]
+    may_be_empty: bool = False
 
     @property
     def num_samples(self) -> int:
@@ -79,7 +77,7 @@ class Plan:
         """The plan without the prompts that a service refused, by id with the reason.
 
         Raises:
-            NoneAnswered: No prompt is left.
+            DataError: No prompt is left.
         """
         kept = [place for place, request in enumerate(self.requests) if request.key not in reasons]
         places = self.places()
@@ -105,20 +103,21 @@ class Plan:
         return {row["id"]: row["reason"] for row in listed if _BY_SERVICE.items() <= row.items()}
 
     def require_rows(self) -> None:
-        """Raises NoneAnswered where there is nothing to answer."""
-        if not self.rows:
+        """Raises DataError where there is nothing to answer, and should be."""
+        if not self.rows and not self.may_be_empty:
             first = self.refused[0] if self.refused else {"place": "prompts", "reason": "there are none"}
-            raise NoneAnswered(
+            raise DataError(
                 f"none of {len(self.refused)} prompts can be answered; the first, {first['place']}: {first['reason']}"
             )
 
 
-def make_plan(prompts: Sequence[PromptOnly], *, generator: Generator, sampling: Sampling, output: Path) -> Plan:
+def make_plan(
+    prompts: Sequence[PromptOnly], *, generator: Generator, sampling: Sampling, output: Path, may_be_empty: bool = False
+) -> Plan:
     """Sorts out the prompts that the generator refuses.
 
     Raises:
-        DataError: The generator cannot express a prompt.
-        NoneAnswered: No prompt is left.
+        DataError: The generator cannot express a prompt, or no prompt is left and one has to be.
     """
     rows: list[PromptOnly] = []
     requests: list[Request] = []
@@ -137,6 +136,7 @@ def make_plan(prompts: Sequence[PromptOnly], *, generator: Generator, sampling: 
         sampling=sampling,
         output=output,
         generator=generator.describe(sampling),
+        may_be_empty=may_be_empty,
     )
     plan.require_rows()
     return plan

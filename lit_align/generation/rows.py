@@ -49,6 +49,7 @@ def generate_rows(
     sampling: Sampling,
     overwrite: bool = False,
     skip_failed: bool = False,
+    may_be_empty: bool = False,
 ) -> Generated:
     """Answers prompts and writes the rows that `lit_align.generation.output` describes.
 
@@ -64,6 +65,7 @@ def generate_rows(
         sampling: How many responses, and how.
         overwrite: Whether an output, or the part file of one, that another request wrote is replaced.
         skip_failed: Whether prompts with a failed sample count as refused, so that the output can be finished.
+        may_be_empty: Whether the output may have no row, where every prompt is refused; else that is an error.
 
     Raises:
         ConfigError: The generator cannot be used, or the output is of another request.
@@ -73,7 +75,7 @@ def generate_rows(
         ServiceError: Samples failed, or the service cannot be used; the part file keeps what is finished.
     """
     output = Path(output)
-    plan = make_plan(prompts, generator=generator, sampling=sampling, output=output)
+    plan = make_plan(prompts, generator=generator, sampling=sampling, output=output, may_be_empty=may_be_empty)
     if output.exists() and (complete := _complete(plan, overwrite=overwrite)):
         say(f"{output} is complete already: {complete.num_samples} responses to the same request; nothing to do")
         _remove_leftover(plan)
@@ -83,7 +85,7 @@ def generate_rows(
             say(f"generating {missing} of {plan.num_samples} responses {generator.where}")
             draw_missing(plan, part, generator, skip_failed=skip_failed)
         result = _summarise(_finish(plan, part))
-    if result.alike == result.prompts:
+    if result.alike == result.prompts > 0:
         say(f"warning: each prompt got the same response {sampling.num_samples} times; is the temperature heeded?")
     return result
 

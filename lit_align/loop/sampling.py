@@ -35,7 +35,7 @@ class Generate(Stage):
         temperature: Of the sampling; 0 is greedy.
         top_p: Share of probability that is sampled from.
         seed: Of the samples.
-        may_be_empty: Whether there may be no prompts; else that is an error.
+        may_be_empty: Whether there may be no prompts, or none that the generator can answer; else that is an error.
     """
 
     version: ClassVar[int] = 1
@@ -65,6 +65,7 @@ class Generate(Stage):
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
+            may_be_empty=self.may_be_empty,
         )
 
 
@@ -189,13 +190,16 @@ class Pair(Stage):
         return {**counts.to_dict(), "mean_margin": margin, "chosen_longer": longer, "cut_off": _cut_off(prompts, pairs)}
 
 
-def sample(model: Responder, prompts: Part, output: Path, **sampling: Any) -> dict[str, Any]:
+def sample(
+    model: Responder, prompts: Part, output: Path, *, may_be_empty: bool = False, **sampling: Any
+) -> dict[str, Any]:
     """Answers the prompts of a file, one row a sample, and returns the counts."""
     from lit_align.data.sources import read_prompts
     from lit_align.generation.rows import generate_rows
 
     rows, accounting = read_prompts(prompts.path)
-    made = generate_rows(rows, generator=generator_of(model), output=output, sampling=Sampling(**sampling))
+    generator, drawn = generator_of(model), Sampling(**sampling)
+    made = generate_rows(rows, generator=generator, output=output, sampling=drawn, may_be_empty=may_be_empty)
     return {**accounting.to_dict(), **dataclasses.asdict(made)}
 
 

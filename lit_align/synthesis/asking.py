@@ -9,7 +9,6 @@ from lit_align.data.records import parse_row
 from lit_align.data.rows import PromptOnly
 from lit_align.data.sources import read_raw
 from lit_align.generation.base import Generator, Sampling
-from lit_align.generation.plan import NoneAnswered
 from lit_align.generation.rows import Generated, generate_rows
 
 Row = dict[str, Any]
@@ -54,12 +53,9 @@ class FileAsk:
         output = self.folder / f"{name}.jsonl"
         # A question that is asked again in a later round shall get another answer.
         sampling = replace(self.sampling[role], seed=self.sampling[role].seed_of(name, 0))
-        try:
-            found = _answer(rows, output=output, generator=self.generators[role], sampling=sampling)
-        except NoneAnswered:
-            found = Generated(prompts=0, refused=len(rows), samples=0, finish_reasons={}, mean_tokens=None)
-        self.made[name] = found
-        return [row for _, row in read_raw(output)] if found.samples else []
+        generator = self.generators[role]
+        self.made[name] = _answer(rows, output=output, generator=generator, sampling=sampling, may_be_empty=True)
+        return [row for _, row in read_raw(output)]
 
 
 def answered(
@@ -78,11 +74,9 @@ def answered(
     return [row for _, row in read_raw(output)]
 
 
-def _answer(
-    rows: list[Row], *, output: Path, generator: Generator, sampling: Sampling, overwrite: bool = False
-) -> Generated:
+def _answer(rows: list[Row], *, output: Path, **options: Any) -> Generated:
     prompts = [_prompt(row, f"{output.stem}:{number}") for number, row in enumerate(rows, start=1)]
-    return generate_rows(prompts, generator=generator, output=output, sampling=sampling, overwrite=overwrite)
+    return generate_rows(prompts, output=output, **options)
 
 
 def _prompt(row: Row, place: str) -> PromptOnly:

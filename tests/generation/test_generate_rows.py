@@ -106,6 +106,13 @@ def test_no_room_for_any_response_is_an_error(generate):
         generate(sampling=Sampling(max_new_tokens=128))
 
 
+def test_no_room_for_any_response_is_an_empty_output_where_that_may_be(generate, tmp_path, capsys):
+    for _ in range(2):
+        assert generate(sampling=Sampling(max_new_tokens=128), may_be_empty=True) == []
+        assert len(read(tmp_path / "out.jsonl.refused.jsonl")) == 4
+    assert "nothing to do" in capsys.readouterr().err
+
+
 def test_a_complete_output_is_left_alone(generate, tmp_path, capsys, monkeypatch):
     generate()
     before = (tmp_path / "out.jsonl").stat()

@@ -193,7 +193,7 @@ def responses(built: list[collect.Built]) -> Table:
     rows = []
     for _, manifest in built:
         results = manifest["results"]
-        if collect.stage_class(manifest) == "Generate" and results["samples"]:
+        if collect.stage_class(manifest) == "Generate" and (results["samples"] or results.get("refused")):
             tokens = results["mean_tokens"]
             rows.append(
                 {
