@@ -3,7 +3,11 @@
 import ast
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 
 from lit_align.errors import ConfigError
 from lit_align.synthesis.verifiers.code.problems import human_eval, mbpp
-from lit_align.synthesis.verifiers.code.sandbox import Limits, Outcome, Sandbox
+from lit_align.synthesis.verifiers.code.sandbox import Isolation, Limits, Outcome, Sandbox
 
 _LIMITS = Limits(cpu_seconds=1, wall_seconds=2.0, memory_bytes=200 * 2**20, processes=4, file_bytes=2**20)
 _TESTS = ["assert double(2) == 4", "assert double([1]) == [1, 1]"]
@@ -145,10 +149,35 @@ def test_processes_that_leave_the_session_end_too(sandbox: Sandbox) -> None:
     command = f"[{marker!r}, '-c', 'import time; time.sleep(60)']"
     code = f"import os, sys\nif os.fork() == 0:\n  os.setsid()\n  os.execv(sys.executable, {command})\n"
     assert _run(sandbox, code + _RIGHT).reason == "passed"
-    deadline = time.monotonic() + 5
-    while marker in _commands() and time.monotonic() < deadline:
+    _wait_until(lambda: marker not in _commands())
+
+
+@pytest.mark.parametrize("isolation", ["namespaces", "limits_only"])
+def test_code_ends_when_the_process_that_asked_for_it_is_killed(isolation: Isolation) -> None:
+    interpreter = None if isolation == "namespaces" else _common_python()
+    try:
+        Sandbox(isolation, interpreter=interpreter).check()
+    except ConfigError as error:
+        pytest.skip(str(error).partition("\n")[0])
+    marker = f"left_{time.time_ns()}"
+    code = f"import os, sys; os.execv(sys.executable, [{marker!r}, '-c', 'import time; time.sleep(60)'])"
+    job = mbpp({"test_list": _TESTS, "code": _RIGHT}).job(code)
+    options = f"{isolation!r}, interpreter={interpreter!r}"
+    call = f"from {Sandbox.__module__} import Sandbox; Sandbox({options}).run({job!r})"
+    with tempfile.TemporaryDirectory() as folder:  # not tmp_path: without namespaces another user has to get there
+        os.chmod(folder, 0o711)
+        process = subprocess.Popen([sys.executable, "-c", call], env={**os.environ, "TMPDIR": folder})
+        _wait_until(lambda: f"\n{marker}" in _commands())
+        process.kill()
+        process.wait()
+        _wait_until(lambda: marker not in _commands())
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert marker not in _commands()
+    assert condition()
 
 
 def test_the_network_is_not_there(sandbox: Sandbox) -> None:

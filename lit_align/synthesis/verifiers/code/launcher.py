@@ -44,11 +44,12 @@ def main() -> None:
 
 def _with_namespaces(plan: dict[str, Any]) -> dict[str, Any] | None:
     _enter_namespaces()
+    _end_with_parent(signal.SIGKILL)
     child = os.fork()  # the first process of the new process namespace: when it ends, all in there end
     if child:
         os.waitpid(child, 0)
         return None
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
+    _end_with_parent(signal.SIGKILL)
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0), "prctl")
     _build_root(plan)
     status = _supervise(plan)
@@ -161,6 +162,8 @@ def _supervise(plan: dict[str, Any]) -> dict[str, Any]:
 
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, stop)
+    if not plan["namespaces"]:
+        _end_with_parent(signal.SIGTERM)
     signal.setitimer(signal.ITIMER_REAL, plan["wall_seconds"])
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     # From here on its number may become another's: no late signal must reach that one.
@@ -170,6 +173,11 @@ def _supervise(plan: dict[str, Any]) -> dict[str, Any]:
     _end_children()
     code = os.waitstatus_to_exitcode(status)
     return {"code": code, "cpu_seconds": used.ru_utime + used.ru_stime, "timed_out": signal.SIGALRM in stopped}
+
+
+def _end_with_parent(number: signal.Signals) -> None:
+    """Has the system send this process a signal when its parent is gone, though that was killed."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, number), "prctl")
 
 
 def _end_children() -> None:
