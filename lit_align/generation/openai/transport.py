@@ -25,8 +25,8 @@ _SHORTEST_SECRET = 8
 class Transport:
     """Open connections to a server; use it in an `async with` statement.
 
-    Proxies and keys that the environment holds for other programs are left alone, no redirect is followed, and no cookie
-    is taken.
+    Proxies and keys that the environment holds for other programs are left alone, redirects are not followed, and
+    cookies are not taken.
 
     Args:
         options: How the server is reached.
