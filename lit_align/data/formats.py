@@ -56,6 +56,7 @@ def to_native(raw: Mapping[str, Any], *, place: str) -> dict[str, Any]:
     _rename(row)
     _read_sharegpt(row, place)
     _read_instruction(row, place)
+    _read_turns(row)
     _read_strength(row)
     for key in ("prompt", "chosen", "rejected"):
         if isinstance(row.get(key), str):
@@ -134,6 +135,15 @@ def _read_instruction(row: dict[str, Any], place: str) -> None:
     row["prompt"] = "\n\n".join(parts) if parts[0].strip() else ""
     for key in ("instruction", "input", "context"):
         row.pop(key, None)
+
+
+def _read_turns(row: dict[str, Any]) -> None:
+    """MT-Bench: the first of the user's `turns` is the prompt; all of them stay, for who asks the others."""
+    if any(row.get(key) is not None for key in ("prompt", "messages", "chosen")):
+        return
+    turns = row.get("turns")
+    if isinstance(turns, list) and turns and isinstance(turns[0], str):
+        row["prompt"] = turns[0]
 
 
 def _read_strength(row: dict[str, Any]) -> None:

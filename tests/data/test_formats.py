@@ -182,6 +182,8 @@ def test_sharegpt_conversations_become_messages():
         ({"instruction": "Hi", "input": "", "output": "x", "id": 1}, {"output", "id"}),
         ({"instruction": "Hi", "context": "", "response": "x"}, {"response"}),
         ({"question": "Hi", "answer": "x"}, {"answer"}),
+        ({"question_id": 81, "turns": ["Hi", "And now?"]}, {"question_id", "turns"}),
+        ({"prompt": "Hi", "turns": ["Ho"]}, {"turns"}),
         ({"conversations": [{"from": "human", "value": "Hi"}], "id": 2}, {"id"}),
         ({"chosen": hh("Hi", "A"), "rejected": hh("Hi", "B")}, {"chosen", "rejected"}),
         ({"prompt": "Hi", "chosen": "A", "rejected": "B", "score_chosen": 1}, {"chosen", "rejected", "score_chosen"}),

@@ -19,6 +19,7 @@ TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "He
         ({"instruction": "Add.", "input": "", "output": "3"}, "sft"),
         ({"question": "1 + 1?", "answer": "2"}, "sft"),
         ({"text": "A document."}, "sft"),
+        ({"question_id": 81, "turns": ["Hi", "And now?"]}, "prompt"),
         ({"prompt": "Hi", "id": "x"}, "prompt"),
         ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]}, "sft"),
     ],
