@@ -24,6 +24,7 @@ _ROW = {"prompt": _STUB, "entry_point": "add", "test": "def check(candidate):\n 
         ("```python\ndef f(): 1\n```\nBetter:\n```py\ndef f(): 2\n```", ("f",), "def f(): 2\n"),
         ("```bash\npip install x\n```\n```python\nx = 1\n```", (), "x = 1\n"),
         ("Cut off:\n```python\nx = 1", (), "x = 1"),
+        ("1. Write\n\n   ```python\n   def f():\n       return 1\n   ```", (), "def f():\n    return 1\n"),
     ],
 )
 def test_code_is_found_in_answers(response: str, names: tuple[str, ...], code: str) -> None:
@@ -41,6 +42,18 @@ def _runs(problem: Problem, response: str) -> Any:
         exec(code, names)
         return names["add"](1, 2)
     return None
+
+
+@pytest.mark.parametrize("shown", ["```\n4 6\n```", "```python\n>>> add(1, 2)\n3\n```", "```\nadd(1, 2) -> 3\n```"])
+def test_output_that_a_response_shows_is_no_part_of_its_code(shown: str) -> None:
+    block = "```python\ndef add(a, b):\n    return a + b\n```"
+    for response in (f"{block}\nOutput:\n{shown}", f"Like this:\n{shown}\n{block}"):
+        assert _runs(mbpp({"test_list": ["assert add(1, 2) == 3"]}), response) == 3
+
+
+def test_blocks_belong_together() -> None:
+    response = "```python\nimport math\n```\nand\n```python\ndef add(a, b):\n    return int(math.fsum([a, b]))\n```"
+    assert _runs(mbpp({"test_list": ["assert add(1, 2) == 3"]}), response) == 3
 
 
 @pytest.mark.parametrize(

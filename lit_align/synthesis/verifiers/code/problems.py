@@ -8,7 +8,8 @@ from typing import Any
 from lit_align.errors import DataError
 from lit_align.synthesis.verifiers.base import column, text_column
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^([ \t]*)```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_CALL = re.compile(r"\b([^\W\d]\w*)\s*\(")
 _AT_MARGIN = re.compile(r"\n(?=[^\s#)\]}])")
 _PYTHON = ("", "python", "py", "python3")
 
@@ -35,14 +36,19 @@ class Problem:
 
     def job(self, response: str) -> dict[str, Any]:
         """The work of the sandbox."""
+        # Where blocks together are no Python, one of them may show output: then what the tests call is looked for.
+        codes = dict.fromkeys(extract_code(response, names) for names in (self.supplied, self._called()))
         return {
-            "programs": self.programs(extract_code(response, self.supplied)),
+            "programs": [program for code in codes for program in self.programs(code)],
             "before": self.before,
             "setup": self.setup,
             "tests": list(self.tests),
             "supplied": list(self.supplied),
             "reference": self.reference,
         }
+
+    def _called(self) -> list[str]:
+        return [name for test in self.tests for name in _CALL.findall(test)]
 
     def programs(self, code: str) -> list[str]:
         """The programs that the code may mean; the first that is Python counts."""
@@ -62,7 +68,11 @@ def extract_code(response: str, names: Sequence[str] = ()) -> str:
     >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
     'x = 1\n'
     """
-    blocks = [code for language, code in _FENCE.findall(response) if language.lower() in _PYTHON]
+    blocks = [
+        re.sub(rf"^{margin}", "", code, flags=re.MULTILINE)  # a block in a list is indented as a whole
+        for margin, language, code in _FENCE.findall(response)
+        if language.lower() in _PYTHON
+    ]
     for block in reversed(blocks):
         if any(_defines(block, name) for name in names):
             return block
