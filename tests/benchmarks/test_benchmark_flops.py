@@ -50,3 +50,8 @@ def test_a_shared_prompt_counts_once_and_only_pairs_that_are_seen(model):
     assert needed(sizes, batch, projected=True, reference=False) == 3 * forward
     assert needed(sizes, batch, projected=True, reference=True) == 4 * forward
     assert needed(sizes, batch, projected=False, reference=False) == 3 * sizes.forward(tokens=6, pairs=seen, targets=0)
+
+
+def test_products_that_are_added_in_place_are_counted():
+    total = torch.zeros(3, 5)
+    assert counted(lambda: float(total.addmm_(torch.ones(3, 7), torch.ones(7, 5)).sum()))[1] == 2 * 3 * 7 * 5
