@@ -28,10 +28,9 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn.utils.rnn import pad_sequence  # noqa: E402
-from transformers import AttentionInterface  # noqa: E402
 
 from lit_align.losses import dpo_loss  # noqa: E402
-from lit_align.models.attention import IMPLEMENTATION, Attention, planned_attention  # noqa: E402
+from lit_align.models.attention import Attention  # noqa: E402
 from lit_align.models.batch import PackedBatch  # noqa: E402
 from lit_align.models.huggingface import HFBackbone  # noqa: E402
 from lit_align.models.packing import Response, Tree, pack  # noqa: E402
@@ -367,7 +366,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--tiny", action="store_true", help="Small models and short rows: to try the program.")
-    parser.add_argument("--seconds", type=float, default=450, help="No section begins after so many.")
+    parser.add_argument("--seconds", type=float, default=380, help="No section begins after so many.")
     parser.add_argument("--steps", type=int, default=10, help="Timed steps of a section.")
     parser.add_argument("--output", type=Path, help="A JSON file with all numbers.")
     options = parser.parse_args(argv)
@@ -375,8 +374,6 @@ def main(argv: list[str] | None = None) -> int:
         print("gpu.py: no CUDA device; --device cpu --tiny tries the program", file=sys.stderr)
         return 4
     run = Run(device=options.device, tiny=options.tiny, seconds=options.seconds, steps=options.steps)
-    # Attention is left out of compiled layers: which calls it makes depends on the batch.
-    AttentionInterface.register(IMPLEMENTATION, torch.compiler.disable(planned_attention))
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers"))
     print(f"{device}; {versions}; MFU of the stated peak (of the measured one); goal: >= {GOALS['MFU']:.0%} in bf16\n")

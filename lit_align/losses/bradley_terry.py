@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lit_align.losses._numerics import at_least_float32
+from lit_align.losses.numerics import at_least_float32
 
 # How clearly annotators preferred a response: 3 significantly better, 2 better, 1 slightly better, 0.5 negligibly
 # better or unsure. The margins are Llama 2's (arXiv:2307.09288, table 27), the probabilities Apple's (arXiv:2407.21075,

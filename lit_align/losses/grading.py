@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_align.losses._numerics import at_least_float32
+from lit_align.losses.numerics import at_least_float32
 
 
 def grading_loss(

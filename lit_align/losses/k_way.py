@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lit_align.losses._numerics import at_least_float32
+from lit_align.losses.numerics import at_least_float32, counted
 
 
 def rpo_k_way_loss(
@@ -60,7 +60,7 @@ def rpo_k_way_squared_loss(
     Times :math:`2K/(K-1)` it is the mean over pairs of the squared difference of gaps, :func:`rpo_squared_loss`.
     """
     difference = at_least_float32(implicit_rewards) - at_least_float32(rewards)
-    sizes = torch.bincount(prompt_index, minlength=num_prompts).clamp(min=1)
+    sizes = counted(prompt_index, num_prompts).clamp(min=1)
     means = _sums(difference, index=prompt_index, num=num_prompts) / sizes
     return _sums((difference - means[prompt_index]).square(), index=prompt_index, num=num_prompts) / sizes
 

@@ -2,11 +2,10 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lit_align.losses._numerics import at_least_float32
+from lit_align.losses.numerics import at_least_float32, counted
 
 Reduction = Literal["sum", "mean"]
 
@@ -66,5 +65,5 @@ def response_nll(
     total = values.new_zeros(num_responses).index_add(0, response_index, values)
     if reduction == "sum":
         return total
-    num_tokens = torch.bincount(response_index, minlength=num_responses)
+    num_tokens = counted(response_index, num_responses)
     return total / num_tokens.clamp(min=1)

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_align.losses._numerics import at_least_float32
 from lit_align.losses.bradley_terry import bradley_terry_loss, soft_label_loss
+from lit_align.losses.numerics import at_least_float32
 
 
 def dpo_loss(*, implicit_margin: Float[Tensor, " pair"]) -> Float[Tensor, " pair"]:

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import flash_attention_mask
 
@@ -24,6 +26,9 @@ IMPLEMENTATION = "lit_align"
 # on `position_ids`: the plan rides on that tensor under this name. A hook could not do it: recomputation under
 # gradient checkpointing runs no hooks, and would see the plan of another batch.
 CARRIED = "lit_align_plan"
+
+
+_CUDA_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,16 +118,26 @@ def watched() -> tuple[Attention, set[Demand]]:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, scale: float, dropout: float) -> Tensor:
-    return F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        is_causal=mask is None,
-        scale=scale,
-        enable_gqa=query.shape[1] != key.shape[1],
-        dropout_p=dropout,
-    )
+    groups = query.shape[1] // key.shape[1]
+    if mask is not None and groups > 1 and query.device.type == "cuda":
+        # With a mask and shared heads no fused kernel of CUDA runs, and all scores would be held.
+        key, value, groups = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), 1
+    with _kernels(query.device.type):
+        return F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scale,
+            enable_gqa=groups > 1,
+            dropout_p=dropout,
+        )
+
+
+def _kernels(device: str) -> AbstractContextManager[None]:
+    # cuDNN's builds a graph for every new shape, and every batch has new ones.
+    return nullcontext() if device != "cuda" else sdpa_kernel(_CUDA_KERNELS)
 
 
 def _attend_softcapped(
@@ -166,7 +181,11 @@ def planned_attention(
         what = unknown or ("a mask" if attention_mask is not None else "no attention plan")
         raise ConfigError(f"{type(module).__name__}: cannot attend by a plan: got {what}")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    plan = attention_plan
+    plan, device = attention_plan, query.device.type
+    if torch.is_autocast_enabled(device) and query.dtype != torch.float64:
+        # Rotary positions make float32 of queries and keys; kernels want all three in what autocast computes in.
+        dtype = torch.get_autocast_dtype(device)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     out = attention(query, key, value, plan=plan, scale=scale, window=sliding_window, softcap=softcap, dropout=dropout)
     return out, None
 

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lit_align.losses.numerics import counted
+
 
 class _Tensors:
     """A dataclass of tensors: gives it the `pin_memory` that torch's data loader looks for.
@@ -134,7 +136,7 @@ class PackedBatch(_Tensors):
 
     def tokens_by_response(self) -> Int[Tensor, " response"]:
         """Number of supervised tokens of each response."""
-        return torch.bincount(self.response_index, minlength=self.num_responses)
+        return counted(self.response_index, self.num_responses)
 
 
 @dataclass(kw_only=True)

@@ -21,6 +21,10 @@ class _Bucket:
     num_segments: int
     mask: Tensor | None  # None: plain causal, which padding at the end cannot disturb
 
+    def to_device(self, device: torch.device) -> "_Bucket":
+        mask = None if self.mask is None else self.mask.to(device)
+        return _Bucket(self.query_index, self.key_index, self.num_segments, mask)
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -30,6 +34,11 @@ class Schedule:
     query_index: Tensor  # those of all buckets, one after another
     key_index: Tensor
     restore: Tensor  # per token, its place in the concatenated outputs of the buckets
+
+    def to_device(self, device: torch.device) -> "Schedule":
+        """The same calls on a device; what a bucket says of sizes stays on the host."""
+        buckets = [bucket.to_device(device) for bucket in self.buckets]
+        return Schedule(buckets, self.query_index.to(device), self.key_index.to(device), self.restore.to(device))
 
     def gather(self, query: Tensor, key: Tensor, value: Tensor) -> list[list[Tensor]]:
         """Queries, keys and values of each bucket as `[segment heads token dim]`."""
@@ -57,12 +66,14 @@ def schedule(plan: AttentionPlan, *, heads: int, dim: int, window: int | None) -
     if name not in plan.cache:
         on_cpu = plan.segment_ids.device.type == "cpu"
         flops = _WASTED_FLOPS_WORTH_A_CALL_ON_CPU if on_cpu else _WASTED_FLOPS_WORTH_A_CALL
-        plan.cache[name] = _make_schedule(plan, waste=flops // (4 * heads * dim), window=window)
+        # Made on the host and moved once: sizes of buckets read off a GPU would stop it again and again.
+        made = _make_schedule(plan.to_device("cpu"), waste=flops // (4 * heads * dim), window=window)
+        plan.cache[name] = made.to_device(plan.segment_ids.device)
     return plan.cache[name]
 
 
 def _make_schedule(plan: AttentionPlan, *, waste: int, window: int | None) -> Schedule:
-    num_queries, num_keys = plan.query_offsets.diff().cpu(), plan.key_offsets.diff().cpu()
+    num_queries, num_keys = plan.query_offsets.diff(), plan.key_offsets.diff()
     restore = torch.empty_like(plan.segment_ids)
     buckets, base = [], 0
     for members in _group(num_queries.tolist(), num_keys.tolist(), waste):
@@ -97,10 +108,8 @@ def _group(num_queries: list[int], num_keys: list[int], waste: int) -> list[list
 def _make_bucket(
     plan: AttentionPlan, members: list[int], num_queries: Tensor, num_keys: Tensor, window: int | None
 ) -> tuple[_Bucket, Tensor, Tensor]:
-    device = plan.segment_ids.device
-    num_queries, num_keys = num_queries.to(device)[:, None], num_keys.to(device)[:, None]
-    query_place = torch.arange(int(num_queries.max()), device=device)
-    key_place = torch.arange(int(num_keys.max()), device=device)
+    num_queries, num_keys = num_queries[:, None], num_keys[:, None]
+    query_place, key_place = torch.arange(int(num_queries.max())), torch.arange(int(num_keys.max()))
     # Padding repeats the last token of its segment: it sees real keys, so nothing becomes NaN, and nobody reads it.
     inner = query_place.minimum(num_queries - 1)
     query_index = plan.query_offsets[members][:, None] + inner

@@ -45,7 +45,7 @@ class HFBackbone(Backbone):
         quantization: Keeps the weights under adapters in 4 bits.
         gradient_checkpointing: Computes activations again in the backward pass instead of keeping them: `true` in
             every layer, a number n in every n-th one; `selective` keeps the results of matrix products and attention.
-        activation_offload: Keeps what gradient checkpointing keeps in pinned memory of the host.
+        activation_offload: Keeps the inputs of recomputed layers in pinned memory of the host.
         compile_layers: Compiles the layers with torch.compile, in the first step, which takes a minute or so.
         dropout: Probability of every dropout of the architecture; the checkpoint's own settings are ignored.
         dtype: What weights are stored and updated in. Small updates vanish in 16 bits: train in float32

@@ -10,8 +10,9 @@ from torch.autograd.function import once_differentiable
 
 # In float32 just below the 32 MiB from which glibc maps every tensor anew: each use would pay for its page faults.
 _CHUNK_ELEMENTS_ON_CPU = 2**23 - 2**12
-# An accelerator needs hundreds of rows to be busy with, also where the vocabulary is large.
-_CHUNK_ELEMENTS = 2**26
+# An accelerator needs a thousand rows to be busy with, also where the vocabulary is large: each chunk reads and writes
+# the gradient of the whole head.
+_CHUNK_ELEMENTS = 2**27
 # What a core's cache holds between the passes over it.
 _BLOCK_ELEMENTS_ON_CPU = 2**18
 _KEPT_ELEMENTS_ON_CPU, _KEPT_ELEMENTS = 2**25, 2**26

@@ -23,10 +23,15 @@ def check_recomputation(how: GradientCheckpointing, *, offload: bool) -> None:
     """Refuses settings without a meaning.
 
     Raises:
-        ConfigError: A number below 1, or `offload` without anything to move.
+        ConfigError: A number below 1, `offload` without anything to move, or of results that torch keeps elsewhere.
     """
     if how is not False and how != "selective" and how < 1:
         raise ConfigError(f"gradient_checkpointing: the number of layers must be positive, got {how}")
+    if offload and how == "selective":
+        raise ConfigError(
+            "activation_offload moves the inputs of layers, not the results that `selective` keeps: set "
+            "gradient_checkpointing to true, which keeps the inputs alone"
+        )
     if offload and how is False:
         raise ConfigError(
             "activation_offload moves what gradient checkpointing keeps: set gradient_checkpointing too "

@@ -1,7 +1,8 @@
 """What every objective shares: global denominators, logging, the optimizer, building and checkpointing."""
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import torch
 from lightning.pytorch import LightningModule
@@ -69,7 +70,15 @@ class AlignmentModule(LightningModule, ABC):
         """Where the tokenizer that belongs to the weights is found."""
         return self.trained.tokenizer_source
 
+    @final
     def configure_model(self) -> None:
+        """Builds everything that is trained, once."""
+        # Lightning has tensors made on the device here. There its random numbers are others than on the CPU, whose
+        # generator is seeded, and a model of any size would be held twice.
+        with torch.device("cpu"):
+            self.build()
+
+    def build(self) -> None:
         """Builds the backbone: weights, then precision, then sharding."""
         if self._trainer is None:
             self.trained.configure_model()
@@ -83,11 +92,13 @@ class AlignmentModule(LightningModule, ABC):
 
     def _computation(self) -> torch.dtype:
         """What matrix products are computed in: what autocast says, or what the weights are stored in."""
-        device = self.trainer.strategy.root_device.type
+        weight = next(self.trained.parameters())
         with self.trainer.precision_plugin.forward_context():
-            if torch.is_autocast_enabled(device):
-                return torch.get_autocast_dtype(device)
-        return next(self.trained.parameters()).dtype
+            # The weights may still be on the CPU: a plugin that asks them has autocast there.
+            for device in (self.trainer.strategy.root_device.type, weight.device.type):
+                if torch.is_autocast_enabled(device):
+                    return torch.get_autocast_dtype(device)
+        return weight.dtype
 
     def _refuse_other_data(self) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -154,7 +165,9 @@ class AlignmentModule(LightningModule, ABC):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Measures the gradient before it is clipped, and stops before a step that would destroy the weights."""
         norm = checkpointing.gradient_norm(self)
-        if not torch.isfinite(norm):
+        # A loss scaler (16-mixed) skips such a step by itself, and lowers its scale: overflows are how it finds it.
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if not (scaled or torch.isfinite(norm)):
             raise NonFiniteError(
                 f"step {self.global_step}: the gradient is not finite (norm {float(norm)}); the step was not taken\n"
                 "Continue from the last checkpoint with a lower learning rate or gradient_clip_val."
@@ -168,7 +181,7 @@ class AlignmentModule(LightningModule, ABC):
         """Clips by the norm that was just measured: Lightning would compute it again, and scale what needs none."""
         if not gradient_clip_val or gradient_clip_algorithm == "value":
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
-        elif self._applied["gradient_norm"] > gradient_clip_val:
+        elif math.inf > self._applied["gradient_norm"] > gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val, self._gradient_norm)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

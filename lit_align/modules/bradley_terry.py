@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Any, Literal, final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from lit_align.losses import (
     regression_loss,
     scaled_bradley_terry_loss,
 )
+from lit_align.losses.numerics import counted
 from lit_align.metrics import MarginStatistics
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PreferenceBatch, ScoredBatch
@@ -190,7 +190,7 @@ class RankedBradleyTerry(RewardModule):
         values = bradley_terry_loss(margin=rewards[better] - rewards[worse])
         if self.reduction == "prompt":
             prompts = batch.prompt_index[better]
-            values = values / torch.bincount(prompts, minlength=len(batch.row_ids))[prompts]
+            values = values / counted(prompts, len(batch.row_ids))[prompts]
         total = Term(total=values.sum(), per=f"{self.reduction}s", weight=1.0)
         detached = rewards.detach()
         return {"ranking_loss": total, **ranking_observations(detached[better], detached[worse])}

@@ -71,9 +71,9 @@ class RewardModule(AlignmentModule):
         """Whether a loss reads token log-probabilities."""
         return False
 
-    def configure_model(self) -> None:
+    def build(self) -> None:
         """Builds the backbone and its head."""
-        super().configure_model()
+        super().build()
         if self.head is not None:
             return
         self.head = self._make_head()

@@ -72,9 +72,9 @@ class SoftLabelBradleyTerry(PairwiseReward):
                         place = dataset.rows[index].place
                         raise DataError(f"{place}: `{name}` is {grade:g}; a grade is 0, 1 or 2")
 
-    def configure_model(self) -> None:
+    def build(self) -> None:
         """Builds the backbone, the reward head and the grading heads."""
-        super().configure_model()
+        super().build()
         if self.grading is not None or not self.grading_weight:
             return
         with seeded(0):  # the same heads in every process

@@ -37,7 +37,12 @@ class FlexAttention(Attention):
                 "FlexAttention needs a CUDA device: on a CPU it has no backward pass\n"
                 "Leave `attention` out: the default runs on any device."
             )
-        self._attend: Callable[..., Any] = torch.compile(flex_attention)
+        self._attend: Callable[..., Any] = torch.compile(
+            # One variant for all shapes; past the limit of recompilations an error rather than all scores in memory.
+            flex_attention,
+            dynamic=True,
+            fullgraph=True,
+        )
         announce(f"attention: FlexAttention of torch {torch.__version__}, compiled")
 
     def check(self, demands: Collection[Demand]) -> None:

@@ -41,7 +41,8 @@ class Float8(Precision):
         skip: Patterns of names of further layers that are left as they are, such as `*.layers.0.*`.
         min_features: Layers with fewer input or output features are left as they are: converting a small layer costs
             more than it saves, by torchao's measurements on an H100 below about 1024 (tensorwise) or 2048 (rowwise).
-        float8_all_gather: With FSDP2 weights also travel in float8, half of the bytes; `tensorwise` alone can do it.
+        float8_all_gather: With FSDP2 weights also travel in float8, a quarter of the bytes of float32; `tensorwise`
+            alone can do it.
         emulate: Computes the products in float32 from operands rounded to float8: to try it without a GPU that has it.
             Slower, not faster.
 

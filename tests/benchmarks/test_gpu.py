@@ -2,30 +2,26 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from transformers import AttentionInterface
 
-from lit_align.models.attention import IMPLEMENTATION, planned_attention
 from lit_align.models.packing import Response, Tree, pack
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.py"
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Iterator[ModuleType]:
-    """The program as a module; what it registers is taken back."""
+def gpu() -> ModuleType:
+    """The program as a module."""
     spec = importlib.util.spec_from_file_location("benchmark_on_a_gpu", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    yield module
-    AttentionInterface.register(IMPLEMENTATION, planned_attention)
+    return module
 
 
 def test_every_section_runs_and_those_that_need_a_gpu_say_so(

@@ -34,7 +34,7 @@ def _compare(attend: Attend, demand: Demand, device: str, dtype: torch.dtype) ->
     *tensors, weights = (torch.randn(shape, generator=draw).to(device, dtype) for shape in shapes)
     try:
         got = _run(lambda *x: call(attend, *x, plan=plan, scale=demand.head_dim**-0.5, demand=demand), tensors, weights)
-    except (RuntimeError, AssertionError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # packages have classes of their own, such as those of FlashAttention 4's compiler
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else 'no message'}"
     exact = _run(
         lambda *x: Attention()(
