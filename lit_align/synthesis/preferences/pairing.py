@@ -87,7 +87,7 @@ def check_limits(*, length_ratio: float | None, similarity: float) -> None:
 
 
 def not_comparable(one: Candidate, other: Candidate, *, length_ratio: float | None, similarity: float) -> str | None:
-    """The reason why two responses should not become a pair, whatever their scores: too different lengths, too alike."""
+    """Why two responses should not become a pair, whatever their scores: lengths too different, words too alike."""
     shorter, longer = sorted((len(one.text), len(other.text)))
     if length_ratio is not None and longer > length_ratio * shorter:
         return "length_ratio"
