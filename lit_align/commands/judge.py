@@ -30,6 +30,8 @@ def judge(
     criteria: str = CRITERIA,
     question: str | None = None,
     finished_only: bool = True,
+    max_length_ratio: float | None = None,
+    max_similarity: float = 0.9,
     max_new_tokens: int = 512,
     template: str = "tokenizer",
     split: str = "train",
@@ -54,6 +56,9 @@ def judge(
         criteria: What counts, in words that continue "What counts is".
         question: File of a template that replaces the question to the judge; its slots are those of the shipped one.
         finished_only: Leave out responses that were cut off for length.
+        max_length_ratio: Pairs are left out whose longer response has more than this many times the characters of the
+            shorter one; none unless given.
+        max_similarity: Pairs more alike than this are left out: ROUGE-L's F1 of their words; 1 leaves out none.
         max_new_tokens: Most tokens of what the judge says.
         template: Of --model: the tokenizer's own chat template, raw, the name of a built-in template, or a .jinja file.
         split: Which part of a folder or hub data set.
@@ -70,6 +75,8 @@ def judge(
         compare=compare,
         criteria=criteria,
         finished_only=finished_only,
+        max_length_ratio=max_length_ratio,
+        max_similarity=max_similarity,
         seed=seed,
         template=shipped("judge") if question is None else replacement(question, "judge"),
     )
@@ -80,7 +87,7 @@ def judge(
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
     said = output.with_name(f"{output.name}.judge.jsonl")
     answers = answered(rows, output=said, generator=chosen, sampling=sampling, overwrite=overwrite)
-    judged = asking.parse(answers, counts=counts)
+    judged = asking.parse(answers, counts=counts, questions=rows)
     print_accounting(counts, title="pairs", console=plain_console())
     _print_bias(judged.bias)
     if json:

@@ -144,6 +144,7 @@ DROP_REASONS: dict[str, str] = {
     "too_few_responses": "fewer than two responses",
     "too_long": "the row has more tokens than max_length",
     "too_similar": "the responses have almost the same words",
+    "unanswered": "the judge was not asked or did not answer: the question is too long for it",
     "unclear_verdict": "the judge gave no verdict, or more than one",
     "unpaired": "no neighbouring row answers the same prompt",
     "withheld": "a response was withheld or cut by a content filter",

@@ -45,6 +45,28 @@ def test_a_verdict_that_survives_the_exchange_becomes_a_preference():
     assert (judged.bias.share, judged.bias.changed) == (0.5, 0)
 
 
+def test_pairs_that_are_too_alike_or_of_too_different_lengths_are_not_judged():
+    one = "a b c d e f g h i j k l m n o p q r s t"
+    same = f"{one} u"
+    _, asked, pairs = ask(Judge(max_similarity=0.9), [prompt(one, same), prompt(one, "other words")], longer)
+    assert (asked.kept, dict(asked.dropped), pairs.kept) == (1, {"too_similar": 1}, 1)
+    _, asked, _ = ask(Judge(max_length_ratio=2), [prompt(one, "short")], longer)
+    assert dict(asked.dropped) == {"length_ratio": 1}
+    judged, asked, _ = ask(Judge(max_similarity=0.9), [prompt(one, same, "other words")], longer)
+    assert asked.kept == 1
+    assert "other words" in (judged.rows[0]["chosen"], judged.rows[0]["rejected"])
+    with pytest.raises(ConfigError, match="max_similarity"):
+        Judge(max_similarity=0)
+
+
+def test_pairs_that_the_judge_did_not_answer_are_counted():
+    judge = Judge()
+    questions = list(judge.compose([prompt("the longer one", "short")], counts=Accounting()))
+    counts = Accounting()
+    assert judge.parse([], counts=counts, questions=questions).rows == []
+    assert (counts.read, dict(counts.dropped)) == (1, {"unanswered": 1})
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "share"),
     [

@@ -91,20 +91,24 @@ class PairByJudge(Stage):
     """Makes preferences of a judge's verdicts, `rows.jsonl`; those that change with the order are dropped.
 
     Args:
-        judge: What was asked.
-        responses: What the judge said.
+        judge: Who was asked.
+        questions: What it was asked.
+        responses: What it said.
     """
 
     version: ClassVar[int] = 2
     shown: ClassVar[tuple[str, ...]] = ("kept", "first_place")
 
     judge: Judge
+    questions: Part
     responses: Part
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Parses, and measures how often the first response was preferred."""
         counts = Accounting()
-        judged = self.judge.parse(read_rows(self.responses.path), counts=counts)
+        judged = self.judge.parse(
+            read_rows(self.responses.path), counts=counts, questions=read_rows(self.questions.path)
+        )
         if not judged.rows:
             raise DataError(f"{context.title}: the judge decided no pair of {counts.read}\n{counts.summary()}")
         write_jsonl(output / ROWS, judged.rows)
@@ -173,12 +177,13 @@ class PreferenceStages:
         return self._paired(scores, by="reward", min_margin=self.settings.min_margin, title="preferences")
 
     def _judged(self, samples: list[Part]) -> Product:
-        judge = Judge(seed=self.asking.seed, template=self.templates["judge"])
+        limits = {name: vars(self.settings)[name] for name in ("max_length_ratio", "max_similarity")}
+        judge = Judge(seed=self.asking.seed, template=self.templates["judge"], **limits)
         questions = self._add(AskJudge(judge=judge, rows=tuple(samples)), "preferences: questions to the judge")
         most = self.settings.sampled.max_new_tokens
         generate = Generate(model=self.models[0], prompts=questions, temperature=0.0, max_new_tokens=most)
         said = self._add(generate, "preferences: responses of the judge")
-        pairs = self._add(PairByJudge(judge=judge, responses=said), "preferences")
+        pairs = self._add(PairByJudge(judge=judge, questions=questions, responses=said), "preferences")
         return Product(rows=pairs, candidates=Part(artifact=questions.artifact, file=CANDIDATES))
 
     def _paired(self, rows: list[Part], *, by: str, min_margin: float, title: str) -> Product:

@@ -190,6 +190,6 @@ class Preferences:
     strategy: Strategy = "max_min"
     min_margin: float = 0.0
     max_length_ratio: float | None = None
-    max_similarity: float = 1.0
+    max_similarity: float = 0.9
     allow_code_execution: bool = False
     isolation: Isolation = "namespaces"

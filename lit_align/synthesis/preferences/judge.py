@@ -13,7 +13,7 @@ from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_json
 from lit_align.synthesis.items import rank
 from lit_align.synthesis.preferences.candidates import Candidate, Candidates
-from lit_align.synthesis.preferences.pairing import preference_row
+from lit_align.synthesis.preferences.pairing import check_limits, not_comparable, preference_row
 from lit_align.synthesis.template import Template, shipped
 
 Verdict = Literal["first", "second", "tie"]
@@ -38,6 +38,8 @@ class Judge:
         compare: Two responses of each prompt, drawn by the seed, or `all` pairs of them.
         criteria: What counts.
         finished_only: Whether responses that were cut off for length are left out.
+        max_length_ratio: The longer response of a pair has at most this many times the characters of the shorter one.
+        max_similarity: Pairs more alike than this are not judged; ROUGE-L's F1 of the words, 1 excludes none.
         seed: Of the draws and the codes.
         template: The question: `fence` begins the lines around the material (`request`, `a`, `b`), and verdicts are
             asked for as `Verdict {code}: A`. Of alternatives one is drawn for each pair.
@@ -49,10 +51,13 @@ class Judge:
     compare: Literal["two", "all"] = "two"
     criteria: str = CRITERIA
     finished_only: bool = True
+    max_length_ratio: float | None = None
+    max_similarity: float = 1.0
     seed: int = 0
     template: Template = shipped("judge")  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
+        check_limits(length_ratio=self.max_length_ratio, similarity=self.max_similarity)
         if not all(_ASKED.search(text) for text in self.template.alternatives):
             raise ConfigError(
                 f"template {self.template.name}: it must ask for a line `Verdict {{code}}: A`, B or tie\n"
@@ -60,7 +65,7 @@ class Judge:
             )
 
     def compose(self, prompts: Iterable[Candidates], *, counts: Accounting) -> Iterator[dict[str, Any]]:
-        """Yields two prompts for each pair of responses, and counts prompts with fewer than two of them."""
+        """Yields two prompts for each pair of responses, and counts prompts without a pair."""
         for prompt in prompts:
             counts.add()
             usable = [c for c in prompt.responses if c.is_finished or not self.finished_only]
@@ -68,13 +73,28 @@ class Judge:
                 reason = "too_few_responses" if len(prompt.responses) < 2 else "no_finished_response"
                 counts.drop(reason, place=prompt.place)
                 continue
-            for first, second in self._pairs(usable, prompt.id):
+            pairs = self._pairs(usable, prompt.id)
+            if isinstance(pairs, str):
+                counts.drop(pairs, place=prompt.place)
+                continue
+            for first, second in pairs:
                 yield from (self._question(prompt, first, second, swapped=swapped) for swapped in (False, True))
 
-    def _pairs(self, usable: list[Candidate], name: str) -> list[tuple[Candidate, Candidate]]:
+    def _pairs(self, usable: list[Candidate], name: str) -> list[tuple[Candidate, Candidate]] | str:
+        """The pairs to judge, or the reason why there is none."""
         ranked = sorted(usable, key=lambda candidate: candidate.text)
         random.Random(sha256_of_json([self.seed, name])).shuffle(ranked)
-        return list(combinations(ranked if self.compare == "all" else ranked[:2], 2))
+        limits = {"length_ratio": self.max_length_ratio, "similarity": self.max_similarity}
+        pairs, reasons = [], []
+        for pair in combinations(ranked, 2):
+            reason = not_comparable(*pair, **limits)
+            if reason is not None:
+                reasons.append(reason)
+                continue
+            pairs.append(pair)
+            if self.compare == "two":
+                break
+        return pairs or reasons[0]
 
     def _question(self, prompt: Candidates, first: Candidate, second: Candidate, *, swapped: bool) -> dict[str, Any]:
         request, texts = _shown(prompt.prompt), (first.text, second.text)
@@ -96,20 +116,28 @@ class Judge:
             "template": self.template.id,
         }
 
-    def parse(self, answers: Iterable[Mapping[str, Any]], *, counts: Accounting) -> "Judged":
+    def parse(
+        self, answers: Iterable[Mapping[str, Any]], *, counts: Accounting, questions: Iterable[Mapping[str, Any]] = ()
+    ) -> "Judged":
         """Reads the judge's responses, as `generate` wrote them, into preferences; counts every pair.
 
         A pair without a clear verdict in both orders, with different ones, or with a tie is dropped.
+
+        Args:
+            answers: What the judge said.
+            counts: Counts pairs.
+            questions: What it was asked: pairs that it refused, as they are too long for it, are counted too.
         """
-        pairs: dict[str, dict[bool, Mapping[str, Any]]] = {}
+        pairs: dict[str, dict[bool, Mapping[str, Any]]] = {_pair_of(row): {} for row in questions}
         for row in answers:
-            judged = row["judged"]
-            name = sha256_of_json([judged["id"], judged["first"]["text"], judged["second"]["text"]])
-            pairs.setdefault(name, {}).setdefault(judged["swapped"], row)
+            pairs.setdefault(_pair_of(row), {}).setdefault(row["judged"]["swapped"], row)
         bias = PositionBias()
         rows = []
         for name, both in pairs.items():
             counts.add()
+            if not both:
+                counts.drop("unanswered", place=f"pair {name[:12]}")
+                continue
             verdicts: dict[bool, Verdict | None] = {swapped: verdict_of(row) for swapped, row in both.items()}
             bias.add(verdicts)
             outcome = _outcome(verdicts)
@@ -156,6 +184,11 @@ class Judged:
 
     rows: list[dict[str, Any]]
     bias: PositionBias
+
+
+def _pair_of(row: Mapping[str, Any]) -> str:
+    judged = row["judged"]
+    return sha256_of_json([judged["id"], judged["first"]["text"], judged["second"]["text"]])
 
 
 def verdict_of(row: Mapping[str, Any]) -> Verdict | None:

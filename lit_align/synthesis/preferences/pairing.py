@@ -11,7 +11,7 @@ from lit_align.data.accounting import Accounting
 from lit_align.errors import ConfigError
 from lit_align.files import sha256_of_json
 from lit_align.synthesis.preferences.candidates import Candidate, Candidates
-from lit_align.synthesis.preferences.similarity import similarity
+from lit_align.synthesis.preferences.similarity import similarity as likeness
 
 Strategy = Literal["max_min", "max_random", "random"]
 Pair = tuple[Candidate, Candidate]
@@ -46,10 +46,7 @@ class PairRules:
         """Refuses what no pair can satisfy."""
         if not self.min_margin >= 0:
             raise ConfigError(f"min_margin must not be negative, got {self.min_margin}")
-        if self.max_length_ratio is not None and not self.max_length_ratio >= 1:
-            raise ConfigError(f"max_length_ratio must be at least 1, got {self.max_length_ratio}")
-        if not 0 < self.max_similarity <= 1:
-            raise ConfigError(f"max_similarity must be above 0 and at most 1, got {self.max_similarity}")
+        check_limits(length_ratio=self.max_length_ratio, similarity=self.max_similarity)
 
     def choose(self, prompt: Candidates) -> Pair | str:
         """The chosen and the rejected response to a prompt, or the reason why it has none."""
@@ -78,12 +75,23 @@ class PairRules:
     def _excluded(self, chosen: Candidate, rejected: Candidate) -> str | None:
         if _margin((chosen, rejected)) <= self.min_margin:
             return "small_margin"
-        lengths = sorted((len(chosen.text), len(rejected.text)))
-        if self.max_length_ratio is not None and lengths[1] > self.max_length_ratio * lengths[0]:
-            return "length_ratio"
-        if self.max_similarity < 1 and similarity(chosen.text, rejected.text) > self.max_similarity:
-            return "too_similar"
-        return None
+        return not_comparable(chosen, rejected, length_ratio=self.max_length_ratio, similarity=self.max_similarity)
+
+
+def check_limits(*, length_ratio: float | None, similarity: float) -> None:
+    """Refuses limits that no pair can keep."""
+    if length_ratio is not None and not length_ratio >= 1:
+        raise ConfigError(f"max_length_ratio must be at least 1, got {length_ratio}")
+    if not 0 < similarity <= 1:
+        raise ConfigError(f"max_similarity must be above 0 and at most 1, got {similarity}")
+
+
+def not_comparable(one: Candidate, other: Candidate, *, length_ratio: float | None, similarity: float) -> str | None:
+    """Why two responses should not become a pair, whatever their scores: lengths too different, words too alike."""
+    shorter, longer = sorted((len(one.text), len(other.text)))
+    if length_ratio is not None and longer > length_ratio * shorter:
+        return "length_ratio"
+    return "too_similar" if similarity < 1 and likeness(one.text, other.text) > similarity else None
 
 
 def make_pairs(prompts: Iterable[Candidates], *, rules: PairRules, counts: Accounting) -> Iterator[dict[str, Any]]:
