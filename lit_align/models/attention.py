@@ -135,7 +135,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, s
         )
 
 
-def _kernels(device: str) -> AbstractContextManager[None]:
+def _kernels(device: str) -> AbstractContextManager[Any]:
     # cuDNN's builds a graph for every new shape, and every batch has new ones.
     return nullcontext() if device != "cuda" else sdpa_kernel(_CUDA_KERNELS)
 
