@@ -12,6 +12,7 @@ from lit_align.commands.run import run
 from lit_align.errors import ConfigError, DataError
 from lit_align.files import sha256_of_file, write_jsonl
 from lit_align.generation.openai import OpenAIGenerator
+from lit_align.loop import Runner
 from lit_align.loop.parts import rows_of
 from lit_align.loop.recipe import load_recipe
 from lit_align.loop.sampling import Generate
@@ -428,3 +429,13 @@ def test_the_version_of_a_step_counts(monkeypatch, make_runner):
     monkeypatch.setattr(AskList, "version", AskList.version + 1)
     assert fingerprint(compose) != before
     assert Parse(step=compose.step, responses=(items,)).min_items == 1
+
+
+def test_how_much_a_step_must_give_decides_no_content(tmp_path):
+    made = []
+    for least in (1, 0):
+        program = load_recipe("synthetic_data/laptop", init_args={"generator": SCRIPTED, "min_items": least}).program
+        runner = Runner(tmp_path, preload=(), parallel=1, threads=1)
+        program.build(runner)
+        made.append([(node.title, node.artifact.fingerprint) for node in runner.nodes])
+    assert made[0] == made[1]

@@ -1,7 +1,7 @@
 """Stages that make items: read them, transform them, compose prompts about them, parse what a generator responded."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, final
 
@@ -79,7 +79,7 @@ class Apply(Stage):
 
     transform: Transform
     items: tuple[Part, ...]
-    min_items: int = 1
+    min_items: int = field(default=1, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Applies and counts."""
@@ -129,7 +129,7 @@ class Parse(Stage):
 
     step: Step
     responses: tuple[Part, ...]
-    min_items: int = 1
+    min_items: int = field(default=1, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Parses and counts."""

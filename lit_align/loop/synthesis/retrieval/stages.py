@@ -42,7 +42,7 @@ class Distinct(Stage):
     model: Artifact
     library: EmbedderLibrary
     threshold: float
-    min_items: int = 1
+    min_items: int = field(default=1, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Embeds passage by passage, and counts."""
