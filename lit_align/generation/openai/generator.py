@@ -60,7 +60,8 @@ class OpenAIGenerator(Generator):
         ca_file: Certificates (PEM) to trust instead of the usual ones.
         prompt_price: Of a million tokens of prompts, to show what is spent.
         response_price: Of a million tokens of responses.
-        max_spend: Stops once so much is spent, in the currency of the prices.
+        max_spend: Stops once so much is spent, in the currency of the prices. It is counted by the process and from 0:
+            each stage of a recipe may spend as much, and so may each repetition of a stopped command.
     """
 
     base_url: str = field(metadata={"fingerprint": False})
