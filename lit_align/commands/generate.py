@@ -84,7 +84,7 @@ def generate(
         output=output,
         sampling=sampling,
         overwrite=overwrite,
-        skip_failed=skip_failed,
+        max_failed=1.0 if skip_failed else 0.0,
     )
     _report(result, output, generator)
 

@@ -12,6 +12,9 @@ from lit_align.files import sha256_of_json
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
+MAX_FAILED = 0.01
+"""Share of the responses that may fail where nobody watches: one bad prompt shall not stop a run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:

@@ -17,30 +17,27 @@ from lit_align.progress import progress
 _REFUSED = "refused"
 
 
-def draw_missing(plan: Plan, part: PartFile, generator: Generator, *, skip_failed: bool) -> None:
-    """Generates what is missing; afterwards every sample has a record, of a response or of a refusal.
+def draw_missing(plan: Plan, part: PartFile, generator: Generator, *, max_failed: float) -> None:
+    """Generates what is missing; afterwards every sample has a record, of a response or of why there is none.
 
     Raises:
         Interrupted: By SIGINT or SIGTERM.
-        ServiceError: Samples failed, which are then listed, or the service cannot be used.
+        ServiceError: More samples failed than may, which are then listed, or the service cannot be used.
     """
     failures: list[Failure] = []
-
-    def saved() -> str:
-        return f"{len(part.keys)} of {plan.num_samples} responses are in {part.path}"
 
     def keep(sample: Sample) -> None:
         if part.add(_record(sample)):
             advance()
 
     def note(failure: Failure) -> None:
-        if not (failure.refused or skip_failed):
+        if not failure.refused:
             failures.append(failure)
-        elif part.add({"id": failure.key, "sample": failure.index, _REFUSED: failure.reason}):
+        elif part.add(_refusal(failure)):
             advance()
 
     with (
-        _signals_interrupt(lambda: f"stopped by a signal; {saved()}"),
+        _signals_interrupt(lambda: f"stopped by a signal; {_saved(plan, part)}"),
         progress("generating", total=plan.num_samples, unit="responses", note=generator.status) as advance,
     ):
         done = part.keys
@@ -48,18 +45,12 @@ def draw_missing(plan: Plan, part: PartFile, generator: Generator, *, skip_faile
         try:
             generator.generate(plan.requests, sampling=plan.sampling, on_result=keep, on_failure=note, done=done)
         except ServiceError as error:
-            raise ServiceError(f"{error}\n{saved()}; the same command continues there.") from error
-    if failures:
-        _list(failures, plan)
-        raise ServiceError(
-            f"{len(failures)} of {plan.num_samples} responses failed, for example: {failures[0].reason}\n"
-            f"They are listed in {plan.failed_path}; {saved()}.\n"
-            "The same command tries them again; --skip_failed leaves their prompts out."
-        )
+            raise ServiceError(f"{error}\n{_saved(plan, part)}; the same command continues there.") from error
+    _leave_out(failures, plan, part, max_failed=max_failed)
 
 
 def refusals(part: PartFile) -> dict[str, str]:
-    """The prompts that were refused while others were answered, by id with the reason."""
+    """The prompts that were refused, or given up, while others were answered, by id with the reason."""
     records = (part.record(key) for key in sorted(part.keys))
     return {record["id"]: record[_REFUSED] for record in records if _REFUSED in record}
 
@@ -67,6 +58,34 @@ def refusals(part: PartFile) -> dict[str, str]:
 def say(message: str) -> None:
     """Prints a line to standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _leave_out(failures: list[Failure], plan: Plan, part: PartFile, *, max_failed: float) -> None:
+    if len(failures) > _most_failed(plan, max_failed):
+        _list(failures, plan)
+        raise ServiceError(
+            f"{len(failures)} of {plan.num_samples} responses failed, for example: {failures[0].reason}\n"
+            f"They are listed in {plan.failed_path}; {_saved(plan, part)}.\n"
+            "The same command tries them again. To leave their prompts out: `--skip_failed` of generate; in a recipe a "
+            f"larger `max_failed`, where the sampling is set (now {max_failed:g})."
+        )
+    for failure in failures:
+        part.add(_refusal(failure))
+    if failures:
+        say(f"{len(failures)} of {plan.num_samples} responses failed; their prompts are left out: {failures[0].reason}")
+
+
+def _most_failed(plan: Plan, share: float) -> int:
+    """How many samples may fail: where any may at least one, and all only with a share of 1."""
+    return max(int(share * plan.num_samples), min(1, plan.num_samples - 1)) if share else 0
+
+
+def _saved(plan: Plan, part: PartFile) -> str:
+    return f"{len(part.keys)} of {plan.num_samples} responses are in {part.path}"
+
+
+def _refusal(failure: Failure) -> dict[str, Any]:
+    return {"id": failure.key, "sample": failure.index, _REFUSED: failure.reason}
 
 
 def _record(sample: Sample) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def generate_rows(
     output: str | Path,
     sampling: Sampling,
     overwrite: bool = False,
-    skip_failed: bool = False,
+    max_failed: float = 0.0,
     may_be_empty: bool = False,
 ) -> Generated:
     """Answers prompts and writes the rows that `lit_align.generation.output` describes.
@@ -64,7 +64,8 @@ def generate_rows(
         output: `.jsonl` or `.jsonl.gz`.
         sampling: How many responses, and how.
         overwrite: Whether an output, or the part file of one, that another request wrote is replaced.
-        skip_failed: Whether prompts with a failed sample count as refused, so that the output can be finished.
+        max_failed: Share of the samples that may fail: their prompts then count as refused, and the output is finished
+            without them. Above 0 it is at least one sample, below 1 never all.
         may_be_empty: Whether the output may have no row, where every prompt is refused; else that is an error.
 
     Raises:
@@ -72,7 +73,7 @@ def generate_rows(
         DataError: A prompt cannot be expressed, or none can be answered.
         Interrupted: By SIGINT or SIGTERM; the part file keeps what is finished.
         ResourceError: The disk is full, or the GPU's memory.
-        ServiceError: Samples failed, or the service cannot be used; the part file keeps what is finished.
+        ServiceError: More samples failed than may, or the service cannot be used; the part file keeps what is finished.
     """
     output = Path(output)
     plan = make_plan(prompts, generator=generator, sampling=sampling, output=output, may_be_empty=may_be_empty)
@@ -83,7 +84,7 @@ def generate_rows(
     with PartFile(plan.part, request=plan.request(), replace=overwrite) as part:
         if missing := plan.num_samples - len(part.keys):
             say(f"generating {missing} of {plan.num_samples} responses {generator.where}")
-            draw_missing(plan, part, generator, skip_failed=skip_failed)
+            draw_missing(plan, part, generator, max_failed=max_failed)
         result = _summarise(_finish(plan, part))
     if result.alike == result.prompts > 0:
         say(f"warning: each prompt got the same response {sampling.num_samples} times; is the temperature heeded?")

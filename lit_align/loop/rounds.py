@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lit_align.errors import ConfigError
+from lit_align.generation.base import MAX_FAILED, Sampling
 from lit_align.loop.fit import Fit
 from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.runner import Runner
@@ -66,12 +68,22 @@ class Sampled:
         temperature: Of the sampling.
         max_new_tokens: Most tokens of a response.
         top_p: Share of probability that is sampled from.
+        max_failed: Share of the responses that may fail; see `Generate`.
     """
 
     num_samples: int = 1
     temperature: float = 1.0
     max_new_tokens: int = 256
     top_p: float = 1.0
+    max_failed: float = field(default=MAX_FAILED, metadata={"fingerprint": False})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_failed <= 1:
+            raise ConfigError(f"max_failed is a share, from 0 to 1, got {self.max_failed}")
+
+    def seeded(self, seed: int) -> Sampling:
+        """The same as a generator takes it."""
+        return Sampling(seed=seed, **{name: value for name, value in vars(self).items() if name != "max_failed"})
 
 
 @dataclass(frozen=True, kw_only=True)

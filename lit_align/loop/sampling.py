@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from lit_align.errors import DataError
 from lit_align.files import write_jsonl
-from lit_align.generation.base import Generator, Sampling
+from lit_align.generation.base import MAX_FAILED, Generator, Sampling
 from lit_align.generation.huggingface import HFGenerator
 from lit_align.loop.parts import ROWS, Part, model_path
 from lit_align.loop.stage import Artifact, Stage, StageContext
@@ -35,12 +35,14 @@ class Generate(Stage):
         temperature: Of the sampling; 0 is greedy.
         top_p: Share of probability that is sampled from.
         seed: Of the samples.
+        max_failed: Share of the responses that may fail, such as those a server answers with errors only: their prompts
+            are left out, listed and counted as refused. At least one may, unless it is 0.
         may_be_empty: Whether there may be no prompts, or none that the generator can answer; else that is an error.
     """
 
     version: ClassVar[int] = 1
     resumable: ClassVar[bool] = True
-    shown: ClassVar[tuple[str, ...]] = ("samples", "mean_tokens")
+    shown: ClassVar[tuple[str, ...]] = ("samples", "refused", "mean_tokens")
 
     model: Responder
     prompts: Part
@@ -49,6 +51,7 @@ class Generate(Stage):
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    max_failed: float = field(default=MAX_FAILED, metadata={"fingerprint": False})
     may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Generate(Stage):
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
+            max_failed=self.max_failed,
             may_be_empty=self.may_be_empty,
         )
 
@@ -191,15 +195,27 @@ class Pair(Stage):
 
 
 def sample(
-    model: Responder, prompts: Part, output: Path, *, may_be_empty: bool = False, **sampling: Any
+    model: Responder,
+    prompts: Part,
+    output: Path,
+    *,
+    max_failed: float = 0.0,
+    may_be_empty: bool = False,
+    **sampling: Any,
 ) -> dict[str, Any]:
     """Answers the prompts of a file, one row a sample, and returns the counts."""
     from lit_align.data.sources import read_prompts
     from lit_align.generation.rows import generate_rows
 
     rows, accounting = read_prompts(prompts.path)
-    generator, drawn = generator_of(model), Sampling(**sampling)
-    made = generate_rows(rows, generator=generator, output=output, sampling=drawn, may_be_empty=may_be_empty)
+    made = generate_rows(
+        rows,
+        generator=generator_of(model),
+        output=output,
+        sampling=Sampling(**sampling),
+        max_failed=max_failed,
+        may_be_empty=may_be_empty,
+    )
     return {**accounting.to_dict(), **dataclasses.asdict(made)}
 
 

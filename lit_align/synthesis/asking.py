@@ -8,7 +8,7 @@ from typing import Any, Protocol, final, runtime_checkable
 from lit_align.data.records import parse_row
 from lit_align.data.rows import PromptOnly
 from lit_align.data.sources import read_raw
-from lit_align.generation.base import Generator, Sampling
+from lit_align.generation.base import MAX_FAILED, Generator, Sampling
 from lit_align.generation.rows import Generated, generate_rows
 
 Row = dict[str, Any]
@@ -38,6 +38,7 @@ class FileAsk:
         folder: Takes a file a round, `NAME.jsonl`.
         generators: Who answers, by role.
         sampling: How, by role; one response to each prompt. Each round draws under a seed of its own.
+        max_failed: Share of the responses of a round that may fail, by role; see `generate_rows`.
 
     Attributes:
         made: What each round came to, by its name.
@@ -46,15 +47,23 @@ class FileAsk:
     folder: Path
     generators: Mapping[str, Generator]
     sampling: Mapping[str, Sampling]
+    max_failed: Mapping[str, float] = field(default_factory=dict)
     made: dict[str, Generated] = field(default_factory=dict)
 
     def __call__(self, name: str, rows: list[Row], *, role: str = "model") -> list[Row]:
-        """The rows with their responses; prompts that were refused are missing, and listed beside the file."""
+        """The rows with their responses; prompts that were refused or failed are left out, and listed beside it."""
         output = self.folder / f"{name}.jsonl"
         # A question that is asked again in a later round shall get another answer.
         sampling = replace(self.sampling[role], seed=self.sampling[role].seed_of(name, 0))
         generator = self.generators[role]
-        self.made[name] = _answer(rows, output=output, generator=generator, sampling=sampling, may_be_empty=True)
+        self.made[name] = _answer(
+            rows,
+            output=output,
+            generator=generator,
+            sampling=sampling,
+            max_failed=self.max_failed.get(role, MAX_FAILED),
+            may_be_empty=True,
+        )
         return [row for _, row in read_raw(output)]
 
 

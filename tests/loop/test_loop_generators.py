@@ -8,11 +8,13 @@ import yaml
 
 from lit_align.cli.functions import run_function
 from lit_align.commands.run import run
+from lit_align.errors import ConfigError
 from lit_align.files import write_jsonl
-from lit_align.generation.base import Generator
+from lit_align.generation.base import Generator, Sampling
 from lit_align.generation.huggingface import HFGenerator
 from lit_align.generation.openai import OpenAIGenerator
 from lit_align.loop.parts import Part
+from lit_align.loop.rounds import Sampled
 from lit_align.loop.sampling import Generate
 from lit_align.loop.spec import TRUSTED_PACKAGES, decode_stage, encode_stage
 from lit_align.loop.stage import Artifact, StageContext, fingerprint
@@ -82,3 +84,11 @@ def test_the_teacher_of_a_recipe_can_be_a_server(tiny, tmp_path, capsys):
     argv = [str(tmp_path / "loop.yaml"), "--workdir", str(tmp_path / "run"), "--tracking_uri", "none", "--dry_run"]
     assert run_function(run, argv, prog="lit-align run") == 0
     assert "the generator's responses" in capsys.readouterr().out
+
+
+def test_the_share_that_may_fail_does_not_decide_a_stage():
+    assert Sampled(max_failed=0.5).seeded(3) == Sampling(seed=3)
+    shares = [Generate(model=served(), prompts=stage(served()).prompts, max_failed=share) for share in (0.0, 0.5)]
+    assert len({fingerprint(one) for one in shares}) == 1
+    with pytest.raises(ConfigError, match="from 0 to 1, got 2"):
+        Sampled(max_failed=2)

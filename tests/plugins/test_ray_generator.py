@@ -67,7 +67,7 @@ def test_one_bad_request_fails_alone_and_a_lost_worker_is_replaced(ray_with_mood
         generate_rows([prompt(text) for text in texts], **options)
     assert len({line.split()[0] for line in log.read_text().splitlines()}) == 3
     log.write_text("")
-    result = generate_rows([prompt(text) for text in texts], **options, skip_failed=True)
+    result = generate_rows([prompt(text) for text in texts], **options, max_failed=1.0)
     assert {line.split()[1] for line in log.read_text().splitlines()} == {"bad"}
     assert (result.prompts, result.refused) == (31, 1)
     said = [row["response"] for row in read(tmp_path / "out.jsonl")[::2]]

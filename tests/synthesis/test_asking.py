@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from lit_align.errors import ConfigError
-from lit_align.generation.base import Generator, Sample, Sampling
+from lit_align.errors import ConfigError, ServiceError
+from lit_align.generation.base import Failure, Generator, Sample, Sampling
 from lit_align.synthesis.asking import Ask, FileAsk
 
 SAMPLING = {"model": Sampling(), "judge": Sampling(temperature=0)}
 
 
 class Echo(Generator):
-    """Says who it is and what it was asked; counts how often."""
+    """Says who it is and what it was asked; counts how often, and fails at what says so."""
 
     def __init__(self, name):
         self.name = name
@@ -32,6 +32,9 @@ class Echo(Generator):
         for request in requests:
             if (request.key, 0) not in done:
                 self.asked += 1
+                if request.prompt[-1].content.startswith("fail"):
+                    on_failure(Failure(key=request.key, index=0, reason="boom"))
+                    continue
                 text = f"{self.name}: {request.prompt[-1].content}"
                 on_result(Sample(key=request.key, index=0, text=text, num_tokens=2, finish_reason="stop"))
 
@@ -75,3 +78,15 @@ def test_the_same_question_in_another_round_is_drawn_anew(tmp_path):
     first, second = ask("00", rows("a")), ask("01", rows("a"))
     assert first[0]["id"] == second[0]["id"]
     assert first[0]["generator"]["seed"] != second[0]["generator"]["seed"]
+
+
+def test_a_few_failures_are_missing_and_more_stop_the_round(tmp_path):
+    options = {"folder": tmp_path, "generators": {"model": Echo("one")}, "sampling": SAMPLING}
+    some = FileAsk(**options)
+    assert [row["item"]["id"] for row in some("00", rows("a", "fail"))] == ["a"]
+    assert (some.made["00"].samples, some.made["00"].refused) == (1, 1)
+    with pytest.raises(ServiceError, match="2 of 4 responses failed"):
+        some("01", rows("a", "b", "fail 1", "fail 2"))
+    assert len(FileAsk(**options, max_failed={"model": 0.5})("01", rows("a", "b", "fail 1", "fail 2"))) == 2
+    with pytest.raises(ServiceError):
+        FileAsk(**options, max_failed={"model": 0.0})("02", rows("a", "fail"))

@@ -32,7 +32,7 @@ _STOP = {
     405: "no POST",
 }
 _OVERLOADED = (408, 425, 429, 503, 504, 529)
-_REJECTED = (400, 413, 422)
+_ABOUT_PROMPTS = (400, 403, 422)  # also how content filters answer
 _REFUSALS = re.compile(
     r"context.?(length|window|size)|max_model_len|\b(prompt|input)s?\b.{0,60}(too long|exceed|longer than)"
     r"|content.?(filter|policy)|ResponsibleAIPolicy",
@@ -92,11 +92,10 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer 
     reason = one_line(f"{status}: {message}")
     if 300 <= status < 400:
         return Fault(reason=f"{status}: it redirects, which is not followed; give the final address", kind="stop")
+    if status == 413 or (status in _ABOUT_PROMPTS and _REFUSALS.search(f"{code} {message}")):
+        return Fault(reason=reason, kind="refused")
     if status in _STOP:
         return Fault(reason=f"{reason} ({_STOP[status]})", kind="stop")
-    if status in _REJECTED:
-        refused = status == 413 or _REFUSALS.search(f"{code} {message}")
-        return Fault(reason=reason, kind="refused" if refused else "failed")
     if code == "insufficient_quota":
         return Fault(reason=reason, kind="stop")
     if status >= 500 or status in (*_OVERLOADED, 409):

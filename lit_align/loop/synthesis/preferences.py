@@ -180,8 +180,8 @@ class PreferenceStages:
         limits = {name: vars(self.settings)[name] for name in ("max_length_ratio", "max_similarity")}
         judge = Judge(seed=self.asking.seed, template=self.templates["judge"], **limits)
         questions = self._add(AskJudge(judge=judge, rows=tuple(samples)), "preferences: questions to the judge")
-        most = self.settings.sampled.max_new_tokens
-        generate = Generate(model=self.models[0], prompts=questions, temperature=0.0, max_new_tokens=most)
+        limits = {name: getattr(self.settings.sampled, name) for name in ("max_new_tokens", "max_failed")}
+        generate = Generate(model=self.models[0], prompts=questions, temperature=0.0, **limits)
         said = self._add(generate, "preferences: responses of the judge")
         pairs = self._add(PairByJudge(judge=judge, questions=questions, responses=said), "preferences")
         return Product(rows=pairs, candidates=Part(artifact=questions.artifact, file=CANDIDATES))

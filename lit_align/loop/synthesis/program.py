@@ -191,7 +191,8 @@ class SyntheticData(Program):
         return Asking(runner=runner, generator=model, seed=self.seed, min_items=self.min_items)
 
     def _prompt_stages(self, asking: Asking) -> PromptStages:
-        verdicts = Sampled(temperature=0.0, max_new_tokens=min(16, self.sampled.max_new_tokens))
+        most = min(16, self.sampled.max_new_tokens)
+        verdicts = Sampled(temperature=0.0, max_new_tokens=most, max_failed=self.sampled.max_failed)
         return PromptStages(asking=asking, templates=self.templates, sampled=self.sampled, verdicts=verdicts)
 
     def _prompts(self, stages: PromptStages) -> None:

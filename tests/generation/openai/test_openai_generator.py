@@ -42,13 +42,13 @@ def ask(tmp_path: Path) -> Callable[..., Generated]:
         *,
         name: str = "out.jsonl",
         sampling: Sampling | None = None,
-        skip_failed: bool = False,
+        max_failed: float = 0.0,
         **options: Any,
     ) -> Generated:
         generator = OpenAIGenerator(base_url=url, model="stub", **options)
         sampling = sampling or Sampling(max_new_tokens=5)
         return generate_rows(
-            prompts, generator=generator, output=tmp_path / name, sampling=sampling, skip_failed=skip_failed
+            prompts, generator=generator, output=tmp_path / name, sampling=sampling, max_failed=max_failed
         )
 
     return run
@@ -135,13 +135,44 @@ def test_an_output_can_be_finished_without_what_failed(ask, tmp_path):
         return error(500, "boom") if body["messages"][0]["content"] == "question 3" else chat(body)
 
     with serving(broken) as server:
-        result = ask(server.url, attempts=2, skip_failed=True)
+        result = ask(server.url, attempts=2, max_failed=0.01)
         assert (result.prompts, result.refused) == (19, 1)
         (refused,) = read(tmp_path / "out.jsonl.refused.jsonl")
         assert refused["place"] == "prompts.jsonl:3"
         server.bodies.clear()
         assert ask(server.url, attempts=2) == result
         assert not server.bodies
+
+
+def test_more_failures_than_may_be_stop_and_are_tried_again(ask, tmp_path):
+    def broken(body: dict[str, Any], times: int) -> Reply:
+        return error(500, "boom") if body["messages"][0]["content"] in ("question 3", "question 5") else chat(body)
+
+    with serving(broken) as server:
+        with pytest.raises(ServiceError, match=r"2 of 20 .*\n.*\n.*`max_failed`.*now 0\.05") as stopped:
+            ask(server.url, attempts=1, max_failed=0.05)
+        assert len(str(stopped.value).splitlines()) <= 6
+        assert ask(server.url, attempts=1, max_failed=0.1).refused == 2
+    assert len(read(tmp_path / "out.jsonl")) == 18
+
+
+@pytest.mark.parametrize(("number", "share"), [(1, 0.9), (2, 0.9), (1, 0.0)])
+def test_a_server_that_answers_nothing_is_an_error_whatever_may_fail(ask, number, share):
+    failed = pytest.raises(ServiceError, match=f"{number} of {number} responses failed")
+    with serving(lambda body, times: error(500, "boom")) as server, failed:
+        ask(server.url, PROMPTS[:number], attempts=1, max_failed=share)
+
+
+def test_a_filter_that_forbids_a_prompt_stops_no_other(ask, tmp_path):
+    def strict(body: dict[str, Any], times: int) -> Reply:
+        if body["messages"][0]["content"] == "question 3":
+            return error(403, "The request violates our content policy")
+        return chat(body)
+
+    with serving(strict) as server:
+        assert ask(server.url).refused == 1
+    (refused,) = read(tmp_path / "out.jsonl.refused.jsonl")
+    assert refused["reason"] == "403: The request violates our content policy"
 
 
 def test_a_prompt_that_the_server_finds_too_long_is_left_out_for_good(ask, tmp_path, capsys):

@@ -81,7 +81,12 @@ class Colony(Stage):
         """Grows, continuing where a killed run was."""
         folder, counts = output / "asked", Accounting()
         verifier = None if self.execution is None else self.execution.verifier()
-        ask = FileAsk(folder=folder, generators=self._generators(), sampling=self._sampling())
+        ask = FileAsk(
+            folder=folder,
+            generators=self._generators(),
+            sampling=self._sampling(),
+            max_failed={role: sampled.max_failed for role, sampled in self.sampled.items()},
+        )
         evolved = self.evolution.evolve(
             [_as_seed(row) for row in read_rows(self.seeds.path)],
             ask=ask,
@@ -107,7 +112,7 @@ class Colony(Stage):
         """Colonies that ask the same draw different answers."""
         evolution = self.evolution
         seed = Sampling(seed=evolution.seed).seed_of("colony", evolution.first_colony)
-        return {role: Sampling(seed=seed, **vars(sampled)) for role, sampled in self.sampled.items()}
+        return {role: sampled.seeded(seed) for role, sampled in self.sampled.items()}
 
 
 def _as_seed(row: Item) -> Item:
