@@ -167,3 +167,8 @@ class Generator(ABC):
     @abstractmethod
     def status(self) -> str:
         """What a progress display says beside the count, such as retries and spend; empty where there is nothing."""
+
+    @property
+    def versions_decide(self) -> bool:
+        """Whether responses depend on the versions installed here, as they do in process; those of a service do not."""
+        return True

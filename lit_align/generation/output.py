@@ -35,7 +35,8 @@ _LABELS = ("messages", "chosen", "rejected", "responses", "rewards", "chosen_rew
 _RENAMED = {*_OURS, *_LABELS, *HELPSTEER_ATTRIBUTES, "reward", "ratings", "text", "logp"}
 DRAWN = ("response", "finish_reason", "num_tokens")
 """The columns that only drawing a sample can fill."""
-_RECORDED = ("versions", "served_by")  # of a generator: a record, and not part of what is asked
+RECORDED = ("versions", "served_by")
+"""What a row's `generator` only records, which is no part of what is asked."""
 WHY_UNFINISHED = {"length": "cut_off", "content_filter": "withheld", "tool_calls": "tool_call"}
 """Reasons for which rows of responses that did not end are dropped, by their `finish_reason`."""
 
@@ -133,7 +134,7 @@ def _comparable(row: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in row.items() if key not in DRAWN}
     generator = kept.get("generator")
     if isinstance(generator, Mapping):
-        kept["generator"] = {key: value for key, value in generator.items() if key not in _RECORDED}
+        kept["generator"] = {key: value for key, value in generator.items() if key not in RECORDED}
     return kept
 
 

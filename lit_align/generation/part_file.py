@@ -3,7 +3,7 @@
 import errno
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -25,15 +25,19 @@ class PartFile:
     Args:
         path: The file; continued where it exists.
         request: What the records answer, as JSON.
+        may_differ: Of the request's `generator`: what the records of an earlier process may have had otherwise.
         replace: Whether records of another request are given up.
 
     Raises:
         ConfigError: The file holds records of another request, or another process writes it.
     """
 
-    def __init__(self, path: Path, *, request: Mapping[str, Any], replace: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, request: Mapping[str, Any], may_differ: Collection[str] = (), replace: bool = False
+    ) -> None:
         self.path = path
         self._request = json.loads(json.dumps(request))
+        self._may_differ = may_differ
         self._replace = replace
         self._offsets: dict[Key, int] = {}
         self._end = 0
@@ -85,11 +89,12 @@ class PartFile:
     def _recover(self) -> None:
         """Reads what is there, cuts off what is torn, and writes the first line where there is none."""
         lines = [*self._whole_lines()]
-        if lines and (changed := first_difference(lines[0][1], self._request)):
+        if lines and (changed := self._changed_since(lines[0][1])):
             if len(lines) > 1 and not self._replace:
                 raise ConfigError(
                     f"{self.path} holds responses to another request: {changed}\n"
-                    "Repeat that request to finish it, or give --overwrite to start anew."
+                    "Repeat that request, with what was installed then, to finish it. "
+                    "To start anew give --overwrite, or in a loop remove the file."
                 )
             self._end, lines = 0, []
         self._writer.truncate(self._end)
@@ -97,6 +102,16 @@ class PartFile:
             self._append(self._request)
         for start, record in lines[1:]:
             self._offsets.setdefault((record["id"], record["sample"]), start)
+
+    def _changed_since(self, request: Mapping[str, Any]) -> str | None:
+        """How what is asked differs from the request of the records."""
+        return first_difference(self._decisive(request), self._decisive(self._request))
+
+    def _decisive(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        generator = request.get("generator")
+        if not isinstance(generator, Mapping):
+            return dict(request)
+        return {**request, "generator": {k: value for k, value in generator.items() if k not in self._may_differ}}
 
     def _whole_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The offset and value of each line up to the first one that is torn; moves the end behind them."""

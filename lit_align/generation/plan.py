@@ -27,6 +27,7 @@ class Plan:
         sampling: How many responses, and how.
         output: The file of rows.
         generator: As rows name it.
+        may_differ: Of that what an interrupted call may have had otherwise.
         may_be_empty: Whether there may be nothing to answer.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     sampling: Sampling
     output: Path
     generator: dict[str, Any]
+    may_differ: tuple[str, ...] = ()
     may_be_empty: bool = False
 
     @property
@@ -136,6 +138,7 @@ def make_plan(
         sampling=sampling,
         output=output,
         generator=generator.describe(sampling),
+        may_differ=() if generator.versions_decide else schema.RECORDED,
         may_be_empty=may_be_empty,
     )
     plan.require_rows()

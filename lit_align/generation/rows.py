@@ -81,7 +81,7 @@ def generate_rows(
         say(f"{output} is complete already: {complete.num_samples} responses to the same request; nothing to do")
         _remove_leftover(plan)
         return _summarise(complete)
-    with PartFile(plan.part, request=plan.request(), replace=overwrite) as part:
+    with PartFile(plan.part, request=plan.request(), may_differ=plan.may_differ, replace=overwrite) as part:
         if missing := plan.num_samples - len(part.keys):
             say(f"generating {missing} of {plan.num_samples} responses {generator.where}")
             draw_missing(plan, part, generator, max_failed=max_failed)
@@ -103,7 +103,7 @@ def _complete(plan: Plan, *, overwrite: bool) -> Plan | None:
 def _remove_leftover(plan: Plan) -> None:
     """Removes the part file of a process that was killed after it had finished the output; no other."""
     if plan.part.exists():
-        with suppress(ConfigError), PartFile(plan.part, request=plan.request()) as part:
+        with suppress(ConfigError), PartFile(plan.part, request=plan.request(), may_differ=plan.may_differ) as part:
             part.path.unlink()
 
 

@@ -59,6 +59,10 @@ class RayGenerator(Generator):
     def where(self) -> str:
         return f"by {self.num_workers} Ray workers"
 
+    @property
+    def versions_decide(self) -> bool:
+        return self.inner.versions_decide
+
     def describe(self, sampling: Sampling) -> dict[str, Any]:
         return self.inner.describe(sampling)
 

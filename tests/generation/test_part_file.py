@@ -111,3 +111,20 @@ class _FullDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
         written, self._room = self._file.write(data[: self._room]), 0
         return written
+
+
+def test_what_is_only_recorded_of_a_service_may_have_changed(tmp_path):
+    then, now = ({"generator": {"model": "m", "versions": {"lit-align": name}}, "prompts": "abc"} for name in "12")
+    path = tmp_path / "part"
+    with PartFile(path, request=then) as part:
+        part.add(record(0))
+    with PartFile(path, request=now, may_differ=("versions",)) as part:
+        assert part.keys == {("row0", 0)}
+    in_process = pytest.raises(
+        ConfigError, match=r"versions\.lit-align is \"1\" there, now \"2\"\n.*what was installed"
+    )
+    with in_process, PartFile(path, request=now):
+        pass
+    other = {**now, "generator": {**now["generator"], "model": "n"}}
+    with pytest.raises(ConfigError, match="model"), PartFile(path, request=other, may_differ=("versions",)):
+        pass

@@ -111,6 +111,10 @@ class OpenAIGenerator(Generator):
     def where(self) -> str:
         return f"by {self.model} at {self.url}"
 
+    @property
+    def versions_decide(self) -> bool:
+        return False
+
     def describe(self, sampling: Sampling) -> dict[str, Any]:
         return {
             "model": {"name": self.model, "fingerprint": None},

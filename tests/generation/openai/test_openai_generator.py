@@ -156,6 +156,20 @@ def test_more_failures_than_may_be_stop_and_are_tried_again(ask, tmp_path):
     assert len(read(tmp_path / "out.jsonl")) == 18
 
 
+def test_an_update_in_the_middle_does_not_lose_what_a_server_said(ask, monkeypatch):
+    def broken(body: dict[str, Any], times: int) -> Reply:
+        return error(500, "boom") if body["messages"][0]["content"] == "question 3" else chat(body)
+
+    with serving(broken) as server:
+        with pytest.raises(ServiceError):
+            ask(server.url, attempts=1)
+        server.behaviour = good
+        server.bodies.clear()
+        monkeypatch.setattr("lit_align.generation.openai.generator.version", lambda package: "99")
+        ask(server.url)
+        assert len(server.bodies) == 1
+
+
 @pytest.mark.parametrize(("number", "share"), [(1, 0.9), (2, 0.9), (1, 0.0)])
 def test_a_server_that_answers_nothing_is_an_error_whatever_may_fail(ask, number, share):
     failed = pytest.raises(ServiceError, match=f"{number} of {number} responses failed")
