@@ -2,9 +2,12 @@
 
 import json
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lit_align.announce import announce
 from lit_align.errors import Interrupted, LitAlignError, ResourceError
 from lit_align.loop import gates
 from lit_align.loop.manifest import ERROR, LOG
@@ -31,6 +34,21 @@ def stage_error(node: Node, *, returncode: int, folder: Path) -> LitAlignError:
         return LitAlignError("\n".join([f"{node.label} crashed ({_signal_name(-returncode)})", log]))
     end = "without a manifest" if returncode == 0 else f"with exit code {returncode}"
     return LitAlignError("\n".join([f"{node.label} ended {end}", log]))
+
+
+@contextmanager
+def telling(stopped: Callable[[], None]) -> Iterator[None]:
+    """Calls `stopped` where a stage fails, before the error goes on, but not where a run is interrupted."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except LitAlignError:
+        try:
+            stopped()
+        except Exception as error:  # the stage's error must not be lost behind another
+            announce(f"what there is could not be reported: {type(error).__name__}: {error}")
+        raise
 
 
 def _report(folder: Path) -> dict[str, Any] | None:

@@ -25,4 +25,4 @@ class Program(ABC):
         return None
 
     def stopped(self, runner: Runner) -> None:  # noqa: B027 - a hook that may stay empty
-        """Called when a gate stopped the loop, before its error is raised: may report what there is."""
+        """Called when a stage failed or a gate stopped the run, before its error goes on: may report what is there."""

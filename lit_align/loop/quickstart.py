@@ -90,7 +90,7 @@ class Quickstart(Program):
         return write_quickstart_report(self, runner)
 
     def stopped(self, runner: Runner) -> None:
-        """Writes what there was when a gate stopped the loop."""
+        """Writes what there was when the loop stopped."""
         write_quickstart_report(self, runner)
 
     def prompts(self, name: str) -> Part:

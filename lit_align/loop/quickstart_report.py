@@ -18,7 +18,7 @@ _CURVES = ("loss", "accuracy")
 
 
 def write_quickstart_report(program: "Quickstart", runner: "Runner") -> int | None:
-    """Collects what is built, all of it or what there was when a gate stopped the loop, and writes it."""
+    """Collects what is built, all of it or what there was when the loop stopped, and writes it."""
     built = collect.built_stages(runner)
     measured = Measured(program.made, built)
     stopped = collect.stopped_gates(runner)

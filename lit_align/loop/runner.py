@@ -15,7 +15,7 @@ from lit_align.files import atomic_write
 from lit_align.loop.display import Display, make_display, seconds
 from lit_align.loop.execution import Execution, Executors, Options, stage_environment
 from lit_align.loop.executor import LAUNCHER, PRELOAD, CommandExecutor, Events, WarmExecutor, launcher_words
-from lit_align.loop.gates import GateError
+from lit_align.loop.failure import telling
 from lit_align.loop.inputs import HashCache, external
 from lit_align.loop.lock import lock_workdir
 from lit_align.loop.manifest import provenance
@@ -119,7 +119,7 @@ class Runner:
         """Builds what is not built, then calls `finish` and returns its exit code (None counts as 0).
 
         Raises:
-            LitAlignError: A stage failed, with its exit code; or a gate stopped the run (`GateError`, after `stopped`).
+            LitAlignError: A stage failed, with its exit code, or a gate stopped the run (`GateError`); after `stopped`.
             Interrupted: By Ctrl-C or SIGTERM; the same call continues.
         """
         status: RunStatus = "FAILED"
@@ -130,12 +130,10 @@ class Runner:
             resumed = any(self.store.status(node.artifact).state != "absent" for node in self._nodes)
             self.observer.on_run_start(name=self.name, workdir=self.workdir, nodes=self.nodes, resumed=resumed)
             try:
-                self._build(lock)
+                with telling(stopped):
+                    self._build(lock)
                 code = finish() or 0
                 status = "FAILED" if code else "FINISHED"
-            except GateError:
-                stopped()
-                raise
             except (KeyboardInterrupt, Interrupted):
                 status = "KILLED"
                 raise

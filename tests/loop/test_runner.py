@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from dummy_stages import Join, Numbers, Recorder, Write
+from dummy_stages import Fail, Join, Numbers, Recorder, Write
 
-from lit_align.errors import ConfigError, LitAlignError
+from lit_align.errors import ConfigError, DataError, LitAlignError
 from lit_align.loop.lock import lock_workdir
 
 
@@ -95,6 +95,24 @@ def test_hashes_are_compared_on_demand(make_runner):
         add_three(again)
         again.run()
         assert (one.path / "out.txt").read_text() == text
+
+
+@pytest.mark.parametrize("trouble", [None, OSError("no space")])
+def test_a_failing_stage_is_reported_before_its_error_goes_on(make_runner, capsys, trouble):
+    built = []
+
+    def stopped():
+        built.append(runner.results(one)["length"])
+        if trouble is not None:
+            raise trouble
+
+    runner = make_runner()
+    one = runner.add(Write(text="a"), title="one")
+    runner.add(Fail(how="data", after=one), title="two")
+    with pytest.raises(DataError, match="no prompt"):
+        runner.run(stopped=stopped, finish=lambda: built.append("finished"))
+    assert built == [1]
+    assert ("could not be reported: OSError: no space" in capsys.readouterr().err) == (trouble is not None)
 
 
 def test_the_same_stage_under_two_titles_runs_once(make_runner):

@@ -153,7 +153,7 @@ class RealData(Program):
         return write_real_data_report(self.made, runner, title=_TITLE)
 
     def stopped(self, runner: Runner) -> None:
-        """Writes what there was when the gate stopped the loop."""
+        """Writes what there was when the loop stopped."""
         write_real_data_report(self.made, runner, title=_TITLE)
 
     def _data(self, runner: Runner) -> tuple[Bench, Prepared]:

@@ -15,7 +15,7 @@ _CURVES = ("loss", "accuracy")
 
 
 def write_real_data_report(made: Made, runner: Runner, *, title: str) -> None:
-    """Collects what is built, all of it or what there was when a gate stopped the loop, and writes it."""
+    """Collects what is built, all of it or what there was when the loop stopped, and writes it."""
     built = collect.built_stages(runner)
     measured = Measured(made, built)
     stopped = collect.stopped_gates(runner)

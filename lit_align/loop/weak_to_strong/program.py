@@ -141,7 +141,7 @@ class WeakToStrong(Program):
         return write_weak_to_strong_report(self.made, runner)
 
     def stopped(self, runner: Runner) -> None:
-        """Writes what there was when a gate stopped the loop."""
+        """Writes what there was when the loop stopped."""
         write_weak_to_strong_report(self.made, runner)
 
     def _read(self, inputs: Inputs) -> None:

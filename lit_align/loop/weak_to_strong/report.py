@@ -85,7 +85,7 @@ class Made:
 
 
 def write_weak_to_strong_report(made: Made, runner: Runner) -> None:
-    """Collects what is built, all of it or what there was when a gate stopped the loop, and writes it."""
+    """Collects what is built, all of it or what there was when the loop stopped, and writes it."""
     built = collect.built_stages(runner)
     report, stopped = _Report(made, built), collect.stopped_gates(runner)
     rows = tuple(report.rows())
