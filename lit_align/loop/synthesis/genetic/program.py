@@ -129,6 +129,10 @@ class GeneticInstructions(Program):
         """Writes the instructions, the table, results.json, the report and the timings."""
         write_genetic_report(self.made, runner)
 
+    def stopped(self, runner: Runner) -> None:
+        """Writes the same of what there was."""
+        write_genetic_report(self.made, runner)
+
     def _models(self, runner: Runner) -> dict[str, Artifact | Generator]:
         instructor = model_of(runner, self.generator, title="generator")
         others = {"coder": self.coder, "judge": self.judge}

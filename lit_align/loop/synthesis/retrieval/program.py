@@ -118,6 +118,10 @@ class RetrievalEvaluation(Program):
         """Writes the set, the table, results.json, the report and the timings."""
         write_retrieval_report(self.made, runner)
 
+    def stopped(self, runner: Runner) -> None:
+        """Writes the same of what there was."""
+        write_retrieval_report(self.made, runner)
+
     def _asking(self, runner: Runner, generator: str | Generator, *, title: str) -> Asking:
         model = model_of(runner, generator, title=title)
         return Asking(runner=runner, generator=model, seed=self.seed, min_items=self.min_items)
