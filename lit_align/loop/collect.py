@@ -25,6 +25,13 @@ _ROWS = (".jsonl", ".jsonl.gz", ".parquet")
 _GATE = "MetricGate"
 _CHAMPION = "Champion"
 _PAIR = "Pair"
+_OF_PAIRS = {
+    "prompts": "read",
+    "pairs": "kept",
+    "margin": "mean_margin",
+    "longer": "chosen_longer",
+    "cut_off": "cut_off",
+}
 _CONFIG = re.compile(r"^(rows|models)\.(?=.*\.init_args\.)")
 
 
@@ -130,14 +137,8 @@ def pairs(built: Iterable[Built]) -> Table:
         Column(key="cut_off", title="Responses cut off", percent=False),
     )
     rows = [
-        {
-            "stage": stage_title(manifest),
-            "prompts": Metric(value=results["read"]),
-            "pairs": Metric(value=results["kept"]),
-            "margin": Metric(value=results["mean_margin"]),
-            "longer": Metric(value=results["chosen_longer"]),
-            "cut_off": Metric(value=results["cut_off"]),
-        }
+        {"stage": stage_title(manifest)}
+        | {key: Metric(value=results[name]) for key, name in _OF_PAIRS.items() if name in results}
         for _, manifest in built
         if stage_class(manifest) == _PAIR
         for results in [manifest["results"]]

@@ -11,7 +11,8 @@ from lit_align.files import sha256_of_json, write_jsonl
 from lit_align.loop.gates import PER_PROMPT
 from lit_align.loop.intervals import mean, proportion
 from lit_align.loop.parts import Part, model_path
-from lit_align.loop.sampling import Responder, read_rows, sample
+from lit_align.loop.responders import Responder, sample
+from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Artifact, Stage, StageContext
 
 if TYPE_CHECKING:

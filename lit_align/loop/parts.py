@@ -26,6 +26,11 @@ class Part:
         """Where it is, inside a running stage."""
         return self.artifact.path / self.file if self.file else self.artifact.path
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a file has nothing in it, inside a running stage."""
+        return not self.path.stat().st_size
+
 
 def rows_of(artifact: Artifact) -> Part:
     """The rows a stage wrote."""

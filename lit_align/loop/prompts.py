@@ -68,6 +68,7 @@ class SplitPrompts(Stage):
         max_tokens: Longer prompts are left out, so that every model of a loop answers the same ones.
         with_columns: Whether the other columns are kept too.
         seed: Of the division.
+        may_be_empty: Whether there may be no prompts, or none for a part; else that is an error.
     """
 
     version: ClassVar[int] = 1
@@ -82,16 +83,21 @@ class SplitPrompts(Stage):
     max_tokens: int | None = None
     with_columns: bool = False
     seed: int = 0
+    may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Reads, divides and writes; every row that is left out is counted under its reason."""
+        from lit_align.data.accounting import Accounting
         from lit_align.data.rows import to_json
-        from lit_align.data.sources import read_prompts
+        from lit_align.data.sources import iter_rows, require_rows
         from lit_align.loop.rows import prompt_only
 
         if not self.parts or min(self.parts.values()) <= 0:
             raise ConfigError(f"{context.title}: every part needs a positive share, got {self.parts}")
-        rows, accounting = read_prompts(self.source.path, split=self.split)
+        accounting = Accounting()
+        rows = [*iter_rows(self.source.path, "prompt", counts=accounting, split=self.split)]
+        if not self.may_be_empty:
+            require_rows(accounting, self.source.path)
         dropped = Counter(accounting.dropped)
         groups: dict[str, list[tuple[float, Any]]] = {name: [] for name in self.parts}
         for key, row in self._usable(rows, dropped):
@@ -101,7 +107,7 @@ class SplitPrompts(Stage):
         for name, group in groups.items():
             # The lowest ranks, so that a larger limit keeps the prompts of a smaller one.
             ranked = sorted(group, key=lambda pair: pair[0])[: self.most.get(name)]
-            if not ranked:
+            if not (ranked or self.may_be_empty):
                 raise DataError(
                     f"{name}: no prompt is left for it, of {accounting.read} read\nDropped: {dict(dropped)}"
                 )

@@ -9,8 +9,9 @@ from lit_align.errors import ConfigError
 from lit_align.generation.base import MAX_FAILED, Sampling
 from lit_align.loop.fit import Fit
 from lit_align.loop.parts import Part, rows_of
+from lit_align.loop.responders import Responder
 from lit_align.loop.runner import Runner
-from lit_align.loop.sampling import Generate, Pair, Responder, Score, Select
+from lit_align.loop.sampling import Generate, Pair, Score, Select
 from lit_align.loop.stage import Artifact
 
 POLICY = "model.init_args.policy.init_args.pretrained"

@@ -1,6 +1,5 @@
 """Stages that make data: responses of a generator, their scores, and the rows that students learn from."""
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,16 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from lit_align.errors import DataError
 from lit_align.files import write_jsonl
-from lit_align.generation.base import MAX_FAILED, Generator, Sampling
-from lit_align.generation.huggingface import HFGenerator
+from lit_align.generation.base import MAX_FAILED
 from lit_align.loop.parts import ROWS, Part, model_path
+from lit_align.loop.responders import Responder, sample
 from lit_align.loop.stage import Artifact, Stage, StageContext
 
 if TYPE_CHECKING:
     from lit_align.synthesis.preferences import Candidates
-
-Responder = Artifact | Generator
-"""What answers prompts: a model of the loop, or a generator that is none, such as a server."""
 
 
 @final
@@ -56,7 +52,7 @@ class Generate(Stage):
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Generates, continuing where a killed run was."""
-        if self.may_be_empty and not self.prompts.path.stat().st_size:
+        if self.may_be_empty and self.prompts.is_empty:
             write_jsonl(output / ROWS, ())
             return {"read": 0, "kept": 0, "dropped": {}, "samples": 0}
         return sample(
@@ -76,7 +72,13 @@ class Generate(Stage):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Score(Stage):
-    """Adds a reward model's attributes and reward to rows, `rows.jsonl`."""
+    """Adds a reward model's attributes and reward to rows, `rows.jsonl`.
+
+    Args:
+        model: The reward model.
+        rows: What is scored.
+        may_be_empty: Whether there may be no rows, or none that can be scored; else that is an error.
+    """
 
     version: ClassVar[int] = 1
     resumable: ClassVar[bool] = True
@@ -84,6 +86,7 @@ class Score(Stage):
 
     model: Artifact
     rows: Part
+    may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Scores, continuing where a killed run was."""
@@ -91,9 +94,10 @@ class Score(Stage):
 
         accounting = score_rows(RewardReader(model_path(self.model)), self.rows.path, output / ROWS)
         rewards = [row["reward"] for row in read_rows(output / ROWS)]
-        if not rewards:
+        if not (rewards or self.may_be_empty):
             raise DataError(f"{self.rows.artifact.title}: no row could be scored\n{accounting.summary()}")
-        return {"mean_reward": sum(rewards) / len(rewards), **accounting.to_dict()}
+        mean = {"mean_reward": sum(rewards) / len(rewards)} if rewards else {}
+        return {**mean, **accounting.to_dict()}
 
 
 @final
@@ -155,6 +159,7 @@ class Pair(Stage):
         finished_only: Whether responses that were cut off for length are left out. Where they are not, training takes
             the place where they were cut for their end; `cut_off` counts them.
         seed: Of draws between equals.
+        may_be_empty: Whether there may be fewer pairs than that, or none.
     """
 
     version: ClassVar[int] = 3
@@ -170,6 +175,7 @@ class Pair(Stage):
     min_yield: float = 0.02
     finished_only: bool = True
     seed: int = 0
+    may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Pairs and writes; every prompt without a pair is counted under its reason."""
@@ -182,46 +188,19 @@ class Pair(Stage):
         sources = [str(part.path) for part in (self.rows, *self.others)]
         prompts = list(gather(sources, score=self.by, counts=Accounting()))
         pairs = list(make_pairs(prompts, rules=rules, counts=counts))
-        if len(pairs) < self.min_yield * counts.read or not pairs:
+        if not self.may_be_empty and (len(pairs) < self.min_yield * counts.read or not pairs):
             raise DataError(
                 f"{self.rows.artifact.title}: only {len(pairs)} of {counts.read} prompts give a pair, at least "
                 f"{self.min_yield:.0%} are needed\nDropped: {dict(counts.dropped)}"
             )
         write_jsonl(output / ROWS, pairs)
         write_jsonl(output / "candidates.jsonl", (prompt.to_json() for prompt in prompts if prompt.responses))
+        found = {**counts.to_dict(), "cut_off": _cut_off(prompts, pairs)}
+        if not pairs:
+            return found
         longer = sum(len(p["chosen"]) > len(p["rejected"]) for p in pairs) / len(pairs)
         margin = sum(p["chosen_reward"] - p["rejected_reward"] for p in pairs) / len(pairs)
-        return {**counts.to_dict(), "mean_margin": margin, "chosen_longer": longer, "cut_off": _cut_off(prompts, pairs)}
-
-
-def sample(
-    model: Responder,
-    prompts: Part,
-    output: Path,
-    *,
-    max_failed: float = 0.0,
-    may_be_empty: bool = False,
-    **sampling: Any,
-) -> dict[str, Any]:
-    """Answers the prompts of a file, one row a sample, and returns the counts."""
-    from lit_align.data.sources import read_prompts
-    from lit_align.generation.rows import generate_rows
-
-    rows, accounting = read_prompts(prompts.path)
-    made = generate_rows(
-        rows,
-        generator=generator_of(model),
-        output=output,
-        sampling=Sampling(**sampling),
-        max_failed=max_failed,
-        may_be_empty=may_be_empty,
-    )
-    return {**accounting.to_dict(), **dataclasses.asdict(made)}
-
-
-def generator_of(model: Responder) -> Generator:
-    """What answers for a model of the loop: itself, in this process."""
-    return model if isinstance(model, Generator) else HFGenerator(model=model_path(model))
+        return {**found, "mean_margin": margin, "chosen_longer": longer}
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

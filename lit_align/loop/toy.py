@@ -8,7 +8,8 @@ from typing import Any, ClassVar, final
 from lit_align.files import write_jsonl
 from lit_align.loop.intervals import proportion
 from lit_align.loop.parts import ROWS, Part
-from lit_align.loop.sampling import by_prompt, read_rows, sample
+from lit_align.loop.responders import sample
+from lit_align.loop.sampling import by_prompt, read_rows
 from lit_align.loop.stage import Artifact, Stage, StageContext
 from lit_align.metrics import best_of_n_curve, ranking_accuracy
 from lit_align.synthesis.toy import (

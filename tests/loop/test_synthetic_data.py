@@ -439,3 +439,28 @@ def test_how_much_a_step_must_give_decides_no_content(tmp_path):
         program.build(runner)
         made.append([(node.title, node.artifact.fingerprint) for node in runner.nodes])
     assert made[0] == made[1]
+
+
+def test_a_stage_that_fails_leaves_the_files_of_what_there_is_and_may_give_nothing_on_request(tmp_path, make_runner):
+    settings = {
+        "generator": SCRIPTED,
+        "real_prompts": conversations(tmp_path / "real.jsonl", 20),
+        "uses": {"turns": 1, "single": 2},
+        # Of one response each there is no pair.
+        "preferences": {"by": "judge", "sampled": {"num_samples": 1}},
+    }
+
+    def once(**more):
+        program, runner = load_recipe(recipe(tmp_path / "own.yaml", **settings, **more)).program, make_runner()
+        program.build(runner)
+        runner.run(finish=lambda: program.finish(runner), stopped=lambda: program.stopped(runner))
+
+    data = tmp_path / "run" / "data"
+    with pytest.raises(DataError, match="no rows"):
+        once()
+    assert len(read(data / "sft.jsonl")) > 0
+    assert not (data / "preferences.jsonl").exists()
+    assert not json.loads((tmp_path / "run" / "results.json").read_text())["is_complete"]
+    once(min_items=0)
+    assert read(data / "preferences.jsonl") == read(data / "preferences_verified.jsonl") == []
+    check_files(tmp_path / "run", tables=("Tasks", "Responses", "Verdicts", "Preferences", "Judgements", "Data"))

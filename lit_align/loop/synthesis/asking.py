@@ -33,6 +33,11 @@ class Asking:
     seed: int
     min_items: int
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a step may give nothing at all."""
+        return self.min_items < 1
+
     def given(self, kind: str, texts: tuple[str, ...] | list[str], *, title: str, **meta: str) -> Part:
         """Texts of the recipe as items."""
         return rows_of(self.runner.add(Given(kind=kind, texts=tuple(texts), meta=meta), title=title))

@@ -113,7 +113,7 @@ class ConversationStages:
         kept = self.users.apply(following.Verified(), items, title=f"{title}: verified")
         if self.reward_model is None:
             return kept
-        score = Score(model=self.reward_model, rows=kept)
+        score = Score(model=self.reward_model, rows=kept, may_be_empty=self.users.may_be_empty)
         scored = rows_of(self.users.runner.add(score, title=f"{title}: scored"))
         if self.min_reward is None:
             return scored

@@ -77,6 +77,7 @@ class DivisionStages:
             most=self.uses.most,
             with_columns=True,
             seed=self.asking.seed,
+            may_be_empty=self.asking.may_be_empty,
         )
         division = self.asking.runner.add(stage, title="division of the prompts")
         return {name: Part(artifact=division, file=f"{name}.jsonl") for name in self.uses.parts}

@@ -33,6 +33,7 @@ class Verify(Stage):
         rows: Responses to prompts with a known answer, a verifiable instruction or tests.
         allow_code_execution: One of the two consents that tests need.
         isolation: Of the code that they run.
+        may_be_empty: Whether there may be no responses.
     """
 
     version: ClassVar[int] = 2
@@ -42,12 +43,16 @@ class Verify(Stage):
     rows: Part
     allow_code_execution: bool = field(default=False, metadata={"fingerprint": False})
     isolation: Isolation = "namespaces"
+    may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Verifies, continuing where a killed run was; counts by verifier."""
         from lit_align.synthesis.verifiers import RowVerifier, Settings, verifier_of, verify_rows
         from lit_align.synthesis.verifiers.code import Sandbox
 
+        if self.may_be_empty and self.rows.is_empty:
+            write_jsonl(output / ROWS, ())
+            return {"responses": 0, "passed": 0, "by": {}, "reasons": {}}
         settings = Settings(allow_code_execution=self.allow_code_execution, sandbox=Sandbox(self.isolation))
         verifier = RowVerifier(settings)
         verifier.prepare((self.rows.file, row) for row in read_rows(self.rows.path))
@@ -94,6 +99,7 @@ class PairByJudge(Stage):
         judge: Who was asked.
         questions: What it was asked.
         responses: What it said.
+        may_be_empty: Whether it may have decided no pair.
     """
 
     version: ClassVar[int] = 2
@@ -102,6 +108,7 @@ class PairByJudge(Stage):
     judge: Judge
     questions: Part
     responses: Part
+    may_be_empty: bool = field(default=False, metadata={"fingerprint": False})
 
     def run(self, output: Path, context: StageContext) -> dict[str, Any]:
         """Parses, and measures how often the first response was preferred."""
@@ -109,7 +116,7 @@ class PairByJudge(Stage):
         judged = self.judge.parse(
             read_rows(self.responses.path), counts=counts, questions=read_rows(self.questions.path)
         )
-        if not judged.rows:
+        if not (judged.rows or self.may_be_empty):
             raise DataError(f"{context.title}: the judge decided no pair of {counts.read}\n{counts.summary()}")
         write_jsonl(output / ROWS, judged.rows)
         return {**counts.to_dict(), "first_place": judged.bias.share, "verdicts": judged.bias.verdicts}
@@ -150,7 +157,13 @@ class PreferenceStages:
             (
                 number,
                 self._add(
-                    Generate(model=model, prompts=prompts, seed=self.asking.seed, **vars(sampled)),
+                    Generate(
+                        model=model,
+                        prompts=prompts,
+                        seed=self.asking.seed,
+                        **vars(sampled),
+                        may_be_empty=self.asking.may_be_empty,
+                    ),
                     f"{title}: responses {number}",
                 ),
             )
@@ -162,7 +175,10 @@ class PreferenceStages:
         settings = self.settings
         code = {"allow_code_execution": settings.allow_code_execution, "isolation": settings.isolation}
         title = "verified preferences"
-        verified = [self._add(Verify(rows=rows, **code), f"{title}: verdicts {number}") for number, rows in samples]
+        verified = [
+            self._add(Verify(rows=rows, **code, may_be_empty=self.asking.may_be_empty), f"{title}: verdicts {number}")
+            for number, rows in samples
+        ]
         return self._paired(verified, by="verdict.passed", min_margin=0.0, title=title)
 
     def _decided(self, samples: list[tuple[int, Part]]) -> Product:
@@ -171,7 +187,10 @@ class PreferenceStages:
         if self.reward_model is None:
             raise ConfigError("preferences by reward need a reward_model")
         scores = [
-            self._add(Score(model=self.reward_model, rows=rows), f"preferences: rewards {number}")
+            self._add(
+                Score(model=self.reward_model, rows=rows, may_be_empty=self.asking.may_be_empty),
+                f"preferences: rewards {number}",
+            )
             for number, rows in samples
         ]
         return self._paired(scores, by="reward", min_margin=self.settings.min_margin, title="preferences")
@@ -181,15 +200,21 @@ class PreferenceStages:
         judge = Judge(seed=self.asking.seed, template=self.templates["judge"], **limits)
         questions = self._add(AskJudge(judge=judge, rows=tuple(samples)), "preferences: questions to the judge")
         limits = {name: getattr(self.settings.sampled, name) for name in ("max_new_tokens", "max_failed")}
-        generate = Generate(model=self.models[0], prompts=questions, temperature=0.0, **limits)
+        generate = Generate(
+            model=self.models[0], prompts=questions, temperature=0.0, **limits, may_be_empty=self.asking.may_be_empty
+        )
         said = self._add(generate, "preferences: responses of the judge")
-        pairs = self._add(PairByJudge(judge=judge, questions=questions, responses=said), "preferences")
+        pairs = self._add(
+            PairByJudge(judge=judge, questions=questions, responses=said, may_be_empty=self.asking.may_be_empty),
+            "preferences",
+        )
         return Product(rows=pairs, candidates=Part(artifact=questions.artifact, file=CANDIDATES))
 
     def _paired(self, rows: list[Part], *, by: str, min_margin: float, title: str) -> Product:
         names = ("strategy", "max_length_ratio", "max_similarity")
         rules = {name: vars(self.settings)[name] for name in names}
-        pair = Pair(rows=rows[0], others=tuple(rows[1:]), by=by, min_margin=min_margin, seed=self.asking.seed, **rules)
+        rules |= {"min_margin": min_margin, "seed": self.asking.seed}
+        pair = Pair(rows=rows[0], others=tuple(rows[1:]), by=by, **rules, may_be_empty=self.asking.may_be_empty)
         pairs = self._add(pair, title)
         return Product(rows=pairs, candidates=Part(artifact=pairs.artifact, file=CANDIDATES))
 

@@ -59,7 +59,8 @@ class SyntheticData(Program):
         sampled: How lists and tasks are sampled.
         turns: How turns of conversations are sampled.
         templates: Files that replace templates, by the template's name.
-        min_items: Least items that every step must give, or the run stops there.
+        min_items: Least items that every step must give, or the run stops there; 0 goes on with what there is, also
+            with empty files.
         seed: Of every draw.
     """
 

@@ -8,9 +8,9 @@ from lit_align.loop import evaluation
 from lit_align.loop.gates import Champion, MetricGate
 from lit_align.loop.parts import Part, rows_of
 from lit_align.loop.program import Program
+from lit_align.loop.responders import Responder
 from lit_align.loop.rounds import Replay, Rounds, Sampled, Training
 from lit_align.loop.runner import Runner
-from lit_align.loop.sampling import Responder
 from lit_align.loop.stage import Artifact
 from lit_align.loop.weak_to_strong.inputs import (
     EVALUATION,

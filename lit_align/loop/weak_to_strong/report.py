@@ -12,6 +12,7 @@ from lit_align.loop.evaluation import SAMPLES
 from lit_align.loop.outcome import write_outcome
 from lit_align.loop.parts import Part
 from lit_align.loop.plan import label
+from lit_align.loop.responders import Responder
 from lit_align.loop.results import (
     Column,
     DotPlot,
@@ -26,7 +27,7 @@ from lit_align.loop.results import (
     Table,
 )
 from lit_align.loop.runner import Runner
-from lit_align.loop.sampling import Responder, read_rows
+from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Artifact
 
 _TITLE = "Weak to strong"

@@ -10,8 +10,9 @@ from lit_align.files import write_jsonl
 from lit_align.generation.base import Generator, Sampling
 from lit_align.generation.rows import Generated
 from lit_align.loop.parts import ROWS, Part
+from lit_align.loop.responders import Responder, generator_of
 from lit_align.loop.rounds import Sampled
-from lit_align.loop.sampling import Responder, generator_of, read_rows
+from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Stage, StageContext
 from lit_align.loop.synthesis.stages import require_items
 from lit_align.synthesis.asking import FileAsk
