@@ -445,7 +445,7 @@ def test_a_stage_that_fails_leaves_the_files_of_what_there_is_and_may_give_nothi
     settings = {
         "generator": SCRIPTED,
         "real_prompts": conversations(tmp_path / "real.jsonl", 20),
-        "uses": {"turns": 1, "single": 2},
+        "uses": {"dialogues": 0, "answers": 0.5, "preference": 0.5, "single": 2},
         # Of one response each there is no pair.
         "preferences": {"by": "judge", "sampled": {"num_samples": 1}},
     }
@@ -463,4 +463,9 @@ def test_a_stage_that_fails_leaves_the_files_of_what_there_is_and_may_give_nothi
     assert not json.loads((tmp_path / "run" / "results.json").read_text())["is_complete"]
     once(min_items=0)
     assert read(data / "preferences.jsonl") == read(data / "preferences_verified.jsonl") == []
-    check_files(tmp_path / "run", tables=("Tasks", "Responses", "Verdicts", "Preferences", "Judgements", "Data"))
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["is_complete"]
+    assert {"Preferences", "Judgements"} <= {table["title"] for table in results["tables"]}
+    del settings["preferences"]
+    once()
+    assert {path.name for path in data.iterdir()} == {"sft.jsonl", "preference_prompts.jsonl"}

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from lit_align.loop.parts import Part
 from lit_align.loop.stage import Artifact
 
+PRODUCTS = ("sft", "dialogues", "preference_prompts", "preferences", "preferences_verified")
+"""The file names of all that the program can make."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Product:

@@ -15,7 +15,7 @@ from lit_align.loop.report_text import number
 from lit_align.loop.results import Column, Highlight, LoopResults, Metric, Response, Sample, StageRow, Table
 from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import read_rows
-from lit_align.loop.synthesis.made import Made
+from lit_align.loop.synthesis.made import PRODUCTS, Made
 from lit_align.synthesis.hygiene.tagging import LABELS
 from lit_align.synthesis.items import messages_of
 
@@ -66,12 +66,22 @@ def write_synthetic_data_report(made: Made, runner: Runner) -> None:
         versions=collect.versions(built),
         is_complete=len(built) == len(runner.nodes),
     )
-    for name, product in made.products.items():
-        for part, ending in ((product.rows, ""), (product.candidates, "_candidates")):
-            folder = None if part is None else finished.folder(part.artifact)
-            if part is not None and folder is not None:
-                copy(folder / part.file, runner.workdir / FOLDER / f"{name}{ending}.jsonl")
+    _write_products(made, finished, runner.workdir / FOLDER)
     write_outcome(results, runner, built=built)
+
+
+def _write_products(made: Made, finished: Finished, folder: Path) -> None:
+    """Copies what is built; what an earlier recipe left under the other names is removed, the store still has it."""
+    for name in dict.fromkeys((*PRODUCTS, *made.products)):
+        product = made.products.get(name)
+        parts = (None, None) if product is None else (product.rows, product.candidates)
+        for part, ending in zip(parts, ("", "_candidates"), strict=True):
+            output = folder / f"{name}{ending}.jsonl"
+            source = None if part is None else finished.folder(part.artifact)
+            if part is None or source is None:
+                output.unlink(missing_ok=True)
+            else:
+                copy(source / part.file, output)
 
 
 def copy(file: Path, output: Path) -> None:
