@@ -23,6 +23,8 @@ from lit_align.files import sha256_of_json
 
 Item = dict[str, Any]
 CONTENTS = ("text", "prompt", "messages")
+UNSAFE = "unsafe"
+"""What `meta` calls whether a prompt's conversation was flagged as unsafe."""
 
 
 def make_item(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 from lit_align.data.accounting import Accounting
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json
-from lit_align.synthesis.items import Item, content_key, make_item, messages_of, origin_of, rank
+from lit_align.synthesis.items import UNSAFE, Item, content_key, make_item, messages_of, origin_of, rank
 from lit_align.synthesis.steps import slots_of
 from lit_align.synthesis.template import Template
 
@@ -34,12 +34,14 @@ class Transform(ABC):
 class Take(Transform):
     """Keeps one of items with the same content, and at most a number of all, drawn by a hash of seed and content.
 
+    Where any of the equal ones was flagged as unsafe, the one that stays is.
+
     Args:
         most: Most items; None keeps all. A larger number keeps the items of a smaller one.
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     most: int | None = None
     seed: int = 0
@@ -51,6 +53,8 @@ class Take(Transform):
             key = content_key(item)
             if key in unique:
                 counts.drop("duplicate", place=f"item {item['id']}")
+                if item["meta"].get(UNSAFE, False):
+                    unique[key] = {**unique[key], "meta": {**unique[key]["meta"], UNSAFE: True}}
             else:
                 unique[key] = item
         drawn = sorted(unique, key=lambda key: rank(self.seed, key))[: self.most]

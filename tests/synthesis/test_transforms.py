@@ -102,6 +102,17 @@ def test_real_prompts_are_first_messages_that_know_whether_they_are_safe(tmp_pat
     assert counts["dropped"] == {"unsafe": 2}
 
 
+def test_a_prompt_that_either_column_or_any_copy_calls_unsafe_is_unsafe():
+    rows = [conversation("Harm?"), conversation("harm?", toxic=True), conversation("Hello?", toxic=False)]
+    items, _ = apply(RealPrompts(dataset="chats", licence="free"), rows)
+    assert [item["meta"]["unsafe"] for item in items] == [False, True, False]
+    for order in (items, items[::-1]):
+        taken, counts = apply(Take(), order)
+        assert counts["dropped"] == {"duplicate": 1}
+        assert sorted(item["meta"]["unsafe"] for item in taken) == [False, True]
+        assert len(apply(Safe(), taken)[0]) == 1
+
+
 def test_rows_that_say_nothing_of_safety_are_refused_unless_that_is_wanted():
     row = {"conversations": [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "Hi."}]}
     with pytest.raises(DataError, match="chats:row 1: nothing says whether the conversation is unsafe"):
