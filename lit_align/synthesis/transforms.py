@@ -39,18 +39,20 @@ class Take(Transform):
     Args:
         most: Most items; None keeps all. A larger number keeps the items of a smaller one.
         seed: Of the draw.
+        within: A name in `meta`, such as `language`; items that differ in it are not the same.
     """
 
     version: ClassVar[int] = 2
 
     most: int | None = None
     seed: int = 0
+    within: str | None = None
 
     def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
         unique: dict[str, Item] = {}
         for item in items:
             counts.add()
-            key = content_key(item)
+            key = self._key(item)
             if key in unique:
                 counts.drop("duplicate", place=f"item {item['id']}")
                 if item["meta"].get(UNSAFE, False):
@@ -64,6 +66,10 @@ class Take(Transform):
                 yield item
             else:
                 counts.drop("not_sampled", place=f"item {item['id']}")
+
+    def _key(self, item: Item) -> str:
+        key = content_key(item)
+        return key if self.within is None else f"{item['meta'].get(self.within)}\n{key}"
 
 
 @final

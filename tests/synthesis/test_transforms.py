@@ -49,6 +49,11 @@ def test_topics_are_combined_with_different_values():
     assert apply(Cross(name="material", values=("song", "essay", "poem"), num=2), [item])[0] == crossed
 
 
+def test_the_same_content_within_two_values_is_taken_twice():
+    items = [{**given("keyword", ["Loops"])[0], "meta": {"language": name}} for name in ("C", "Go", "Go")]
+    assert apply(Take(within="language"), items)[1] == {"read": 3, "kept": 2, "dropped": {"duplicate": 1}}
+
+
 def test_a_document_stands_in_the_prompt_and_no_longer_in_what_is_known_of_it():
     text = "Braces {question} stay."
     item = make_item("question", text="What stays?", meta={"document": text, "doc_id": "d"}, parents=["d"])

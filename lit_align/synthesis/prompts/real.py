@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 from lit_align.data.accounting import Accounting
 from lit_align.data.records import Dropped, PromptOnly, parse_row
 from lit_align.errors import DataError
-from lit_align.synthesis.items import UNSAFE, Item, make_item
+from lit_align.synthesis.items import DOC_ID, UNSAFE, Item, make_item
 from lit_align.synthesis.transforms import Transform
 
 _CONVERSATION = "conversation"  # LMSYS-Chat-1M and WildChat; `messages` here
@@ -48,7 +48,7 @@ class Texts(Transform):
                 counts.drop(reason, place=f"{self.dataset}:row {number}")
                 continue
             item = make_item(self.kind, text=text, source=source)
-            yield {**item, "meta": {**self.meta, "doc_id": item["id"]}}
+            yield {**item, "meta": {**self.meta, DOC_ID: item["id"]}}
 
     def _reason(self, text: str) -> str | None:
         if not text:
