@@ -25,6 +25,8 @@ Item = dict[str, Any]
 CONTENTS = ("text", "prompt", "messages")
 DOC_ID = "doc_id"
 """What `meta` calls the id of the document or passage that an item is about."""
+REQUEST = "request"
+"""What `meta` calls what a prompt asks of the document that it holds."""
 UNSAFE = "unsafe"
 """What `meta` calls whether a prompt's conversation was flagged as unsafe."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 from lit_align.data.accounting import Accounting
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json
-from lit_align.synthesis.items import UNSAFE, Item, content_key, make_item, messages_of, origin_of, rank
+from lit_align.synthesis.items import REQUEST, UNSAFE, Item, content_key, make_item, messages_of, origin_of, rank
 from lit_align.synthesis.steps import slots_of
 from lit_align.synthesis.template import Template
 
@@ -109,12 +109,13 @@ class AsPrompts(Transform):
 
     Args:
         task: What kind of prompt this is; `meta` gets it.
-        template: Joins the text with others that `meta` has; one of its alternatives is drawn for each item.
+        template: Joins the text with others that `meta` has; one of its alternatives is drawn for each item. The
+            text is `request` in `meta` then.
         forgotten: What `meta` loses, such as a document that stands in the prompt now.
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     task: str
     template: Template | None = None
@@ -125,6 +126,8 @@ class AsPrompts(Transform):
         for item in items:
             counts.add()
             known = {name: value for name, value in item["meta"].items() if name not in self.forgotten}
+            if self.template is not None:
+                known[REQUEST] = item["text"]
             yield make_item(
                 "prompt",
                 prompt=self._messages(item),

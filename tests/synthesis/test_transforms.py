@@ -62,7 +62,7 @@ def test_a_document_stands_in_the_prompt_and_no_longer_in_what_is_known_of_it():
     (turn,) = made["prompt"]
     assert text in turn["content"]
     assert "What stays?" in turn["content"]
-    assert made["meta"] == {"doc_id": "d", "task": "closed_qa"}
+    assert made["meta"] == {"doc_id": "d", "task": "closed_qa", "request": "What stays?"}
     assert made["parents"] == [item["id"]]
 
 
