@@ -390,6 +390,8 @@ def test_near_duplicates_and_prompts_that_share_words_with_an_evaluation_are_dro
         ({"uses": {"most": {"sft": 3}}}, "unknown sft; known: dialogues, answers, preference"),
         ({"topics": {"num_macro": 0}}, "without num_macro there must be given ones"),
         ({"templates": {"subtopic": "x"}}, "Did you mean subtopics"),
+        ({"cleaning": {"keep": "reward"}}, r"cleaning\.keep: no row has a reward"),
+        ({"cleaning": {"rules": ["tone"]}}, "tone"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(change, message, tmp_path):
