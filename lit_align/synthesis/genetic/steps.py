@@ -30,7 +30,7 @@ class Breed(Step):
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: Template
     num: int = 1
