@@ -31,7 +31,7 @@ class CleanPrompts(Stage):
         kind: What the rows are.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shown: ClassVar[tuple[str, ...]] = ("kept",)
 
     rows: Part
