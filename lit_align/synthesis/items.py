@@ -2,7 +2,7 @@
 
 The columns are
 
-    id          20 hexadecimal digits of the sha256 of kind and content.
+    id          20 hexadecimal digits of the sha256 of kind and content, and of the item that a text was made of.
     kind        What it is: `topic`, `keyword`, `question`, `prompt`, `dialogue`, ...
     text        Its content, or
     prompt      the same as messages that a model is to answer, or
@@ -23,6 +23,12 @@ from lit_align.files import sha256_of_json
 
 Item = dict[str, Any]
 CONTENTS = ("text", "prompt", "messages")
+DOC_ID = "doc_id"
+"""What `meta` calls the id of the document or passage that an item is about."""
+REQUEST = "request"
+"""What `meta` calls what a prompt asks of the document that it holds."""
+UNSAFE = "unsafe"
+"""What `meta` calls whether a prompt's conversation was flagged as unsafe."""
 
 
 def make_item(
@@ -34,9 +40,10 @@ def make_item(
     generators: Sequence[str] = (),
     source: Mapping[str, Any] | None = None,
     tags: Sequence[str] | None = None,
+    within: str | None = None,
     **content: Any,
 ) -> Item:
-    """An item; `content` is its `text`, `prompt` or `messages`.
+    """An item; `content` is its `text`, `prompt` or `messages`. Two that are equal but `within` others differ in id.
 
     >>> make_item("topic", text="Rain")["id"]
     'eb60fa9ebf7b39d76917'
@@ -44,7 +51,8 @@ def make_item(
     (name,) = content
     if name not in CONTENTS:
         raise ValueError(f"the content of an item must be one of {', '.join(CONTENTS)}, got {name}")
-    row: Item = {"id": sha256_of_json([kind, content[name]])[:20], "kind": kind, **content}
+    told_by = [kind, content[name], *([] if within is None else [within])]
+    row: Item = {"id": sha256_of_json(told_by)[:20], "kind": kind, **content}
     row |= {"meta": dict(meta or {}), "parents": list(parents)}
     row |= {} if tags is None else {"tags": list(tags)}
     row |= {} if template is None else {"template": template}
@@ -53,10 +61,11 @@ def make_item(
 
 
 def child(item: Item, kind: str, *, template: str | None = None, generator: str | None = None, **content: Any) -> Item:
-    """An item made of another, whose text it keeps in `meta` under its kind."""
+    """An item made of another, whose text it keeps in `meta` under its kind; equal children of two items are two."""
     meta = {**item["meta"], item["kind"]: item["text"]} if "text" in item else item["meta"]
     origin = origin_of(item, generator=generator)
-    return make_item(kind, meta=meta, parents=[item["id"]], template=template, **origin, **content)
+    parent = item["id"]
+    return make_item(kind, meta=meta, parents=[parent], template=template, within=parent, **origin, **content)
 
 
 def origin_of(item: Item, *, generator: str | None = None) -> dict[str, Any]:

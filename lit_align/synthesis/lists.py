@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,10 @@ _MARKER = re.compile(
     r"(?:(?P<number>\(?\d{1,4}[.):](?=\D|$))|(?P<bullet>[-+•‣◦\u2013](?!-)|\*(?!\*))|(?P<letter>\(?[a-zA-Z][.)](?=\s)))"
     r"(?P<rest>.*)"
 )
+_FENCE = re.compile(r"\s*(?:```|~~~)[^`]*")
+_HEADING = re.compile(r"#{1,6} .*|\*\*[^*\n]+\*\*:?|[^\n]*:|[-*_]{3,}")
 _HEADLINE = re.compile(r"\*\*(?P<title>.+?)\*\*")
+_CODE_OR_BOLD = re.compile(r"(```.*?```|`[^`\n]+`)|\*\*(.+?)\*\*", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`", "«": "»"}  # noqa: RUF001 - quotes that models write
 _JSON_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _LONGEST_OF_COMMA_LIST = 60
@@ -34,20 +38,31 @@ class ParsedList:
 
 @dataclass(kw_only=True)
 class _Entry:
-    """An entry while its lines are read."""
+    """An entry while its lines are read.
+
+    Attributes:
+        indent: Of its marker.
+        style: Of its marker.
+        lines: What it begins with.
+        inner: Its inner list, and what follows that.
+        nested: The entries of inner lists alone, wherever they stand.
+        later: Paragraphs at the margin, which may belong to it.
+    """
 
     indent: int
     style: str
     lines: list[str]
     inner: list[str] = field(default_factory=list)
-    is_open: bool = True
+    nested: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
 
 
 def parse_list(text: str, *, titles: bool = False) -> ParsedList:
     r"""The entries of the list in a response; text before and after it is left out.
 
-    A line that follows an entry at once, or is indented, belongs to it. Entries of an inner list belong to the outer
-    entry, or are left out where titles are asked for. Where there is no list there are no entries.
+    A line that follows an entry at once, or is indented, belongs to it; so do paragraphs up to the next entry, and
+    fenced blocks as they are. Of titles only the first lines count, and entries of an inner list are left out. Where
+    there is no list there are no entries.
 
     >>> parse_list("Sure:\n1. **Algebra**: of symbols\n2. Logic\n\nAnything else?", titles=True).entries
     ['Algebra', 'Logic']
@@ -58,50 +73,106 @@ def parse_list(text: str, *, titles: bool = False) -> ParsedList:
             commas a list.
     """
     parsed = ParsedList()
-    for entry in _marked(text):
-        if titles:
-            parsed.nested += entry.inner
-        body = entry.lines if titles else [*entry.lines, *entry.inner]
-        if cleaned := _clean("\n".join(body), titles=titles):
+    entries = _marked(text)
+    for body in ("\n".join(entry.lines) for entry in entries) if titles else _texts(entries):
+        if cleaned := _clean(body, titles=titles):
             parsed.entries.append(cleaned)
+    if titles:
+        parsed.nested = [inner for entry in entries for inner in entry.nested]
     if not parsed.entries:
         found = _json(text) or (_commas(text) if titles else [])
         parsed.entries = [cleaned for entry in found if (cleaned := _clean(entry, titles=titles))]
     return parsed
 
 
-def _marked(text: str) -> Iterator[_Entry]:
+def _marked(text: str) -> list[_Entry]:
     """The entries of the first level of a list with markers."""
-    outer: _Entry | None = None
+    entries: list[_Entry] = []
     after_blank = False
-    for line in text.expandtabs(_TAB).splitlines():
-        match = _MARKER.match(line)
+    for piece, is_block in _pieces(text.expandtabs(_TAB).splitlines()):
+        match = None if is_block else _MARKER.match(piece)
         if match is None or not (match["rest"].strip() or match["number"]):
-            if outer is not None:
-                _continue(outer, line, after_blank=after_blank)
-            after_blank = not line.strip()
+            if entries and piece.strip():
+                _continue(entries[-1], piece, after_blank=after_blank, is_block=is_block)
+            after_blank = not piece.strip()
             continue
         indent, style = len(match["indent"]), _style(match)
         body = (match["bold"] or "") + match["rest"].strip()
-        if outer is not None and (indent > outer.indent or style != outer.style):
-            outer.inner.append(body if style == "bullet" else line.strip())
+        if entries and (indent > entries[-1].indent or style != entries[-1].style):
+            _nest(entries[-1], body if style == "bullet" else piece.strip())
         else:
-            if outer is not None:
-                yield outer
-            outer = _Entry(indent=indent, style=style, lines=[body])
+            entries.append(_Entry(indent=indent, style=style, lines=[body]))
         after_blank = False
-    if outer is not None:
-        yield outer
+    return entries
 
 
-def _continue(entry: _Entry, line: str, *, after_blank: bool) -> None:
-    """Adds a line without a marker to the entry before it, unless the entry has ended."""
-    if not line.strip():
-        return
-    if after_blank and not line.startswith(" "):
-        entry.is_open = False
-    if entry.is_open:
-        (entry.inner or entry.lines).append(line.strip())
+def _pieces(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The lines, and each fenced block of an entry as one piece, without the indentation at which it stands."""
+    block: list[str] | None = None
+    has_begun = is_around = False  # a fence that opens before the list may stand around it
+    for line in lines:
+        marker = _MARKER.match(line)
+        if block is not None:
+            block.append(line)
+            if _FENCE.fullmatch(line):
+                yield _block(block), True
+                block = None
+        elif _FENCE.fullmatch(line):
+            block = [line] if has_begun and not is_around else None
+            if block is None:
+                is_around = not is_around
+                yield "", False
+        else:
+            has_begun = has_begun or marker is not None
+            yield line, False
+            if marker is not None and _FENCE.fullmatch(marker["rest"]):
+                block = []
+    yield from ((line, False) for line in block or ())  # that never ended
+
+
+def _block(lines: list[str]) -> str:
+    """A fenced block, whose first line may stand before it, at the margin."""
+    begin = 1 if _FENCE.fullmatch(lines[0]) and len(lines) > 1 else 0
+    code = textwrap.dedent("\n".join(lines[begin:-1]))
+    return "\n".join([*map(str.strip, lines[:begin]), *([code] if lines[begin:-1] else []), lines[-1].strip()])
+
+
+def _continue(entry: _Entry, piece: str, *, after_blank: bool, is_block: bool) -> None:
+    """Adds to an entry what has no marker."""
+    text = piece if is_block else piece.strip()
+    if after_blank and (entry.later or not (is_block or piece.startswith(" "))):
+        entry.later.append(text)
+    elif entry.later:
+        entry.later[-1] += f"\n{text}"
+    else:
+        (entry.inner or entry.lines).append(f"\n{text}" if after_blank else text)
+
+
+def _nest(entry: _Entry, text: str) -> None:
+    """Adds to an entry one of its inner list."""
+    entry.nested.append(text)
+    if entry.later:
+        entry.later[-1] += f"\n{text}"
+    else:
+        entry.inner.append(text)
+
+
+def _texts(entries: list[_Entry]) -> Iterator[str]:
+    """The entries whole: with the paragraphs at the margin up to the next marker, but for headings of what follows.
+
+    What follows the last entry may be the end of the response. It has as many paragraphs as any other has at most; the
+    only entry has one if it is a shorter headline.
+    """
+    most = 0
+    for entry in entries[:-1]:
+        while entry.later and _HEADING.fullmatch(entry.later[-1]):
+            entry.later.pop()
+        most = max(most, len(entry.later))
+    if len(entries) == 1 and entries[0].later and _HEADLINE.fullmatch(head := "\n".join(entries[0].lines)):
+        most = int(len(entries[0].later[0]) > len(head))
+    for number, entry in enumerate(entries, start=1):
+        paragraphs = entry.later[:most] if number == len(entries) else entry.later
+        yield "\n\n".join(["\n".join([*entry.lines, *entry.inner]), *paragraphs])
 
 
 def _style(match: re.Match[str]) -> str:
@@ -116,7 +187,7 @@ def _clean(text: str, *, titles: bool) -> str:
     headline = _HEADLINE.match(text)
     if titles and headline is not None:
         text = headline["title"]
-    text = re.sub(r"\*\*(.+?)\*\*", r"\1", text, flags=re.DOTALL).strip()
+    text = _CODE_OR_BOLD.sub(lambda match: match[1] or match[2], text).strip()
     while len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[0] not in text[1:-1]:
         text = text[1:-1].strip()
     return text.rstrip(" :.;,") if titles else text

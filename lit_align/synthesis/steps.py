@@ -64,9 +64,10 @@ class AskList(Step):
         titles: Whether entries are names rather than sentences.
         max_characters: Longer entries are dropped.
         distinct: Whether an entry is dropped that any item has already, or only one that its own item has.
+        within: A slot, such as `language`. Items that differ in it do not count as having one another's entries.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     kind: str
     num: int
@@ -75,6 +76,7 @@ class AskList(Step):
     titles: bool = False
     max_characters: int = 2000
     distinct: Literal["among_all", "of_one_item"] = "among_all"
+    within: str | None = None
 
     def compose(self, items: Iterable[Item], *, made: Iterable[Item] | None = None) -> Iterator[Row]:
         found = children_of(made or ())
@@ -88,11 +90,11 @@ class AskList(Step):
             yield prompt_row(item, text, template=self.template)
 
     def parse(self, responses: Iterable[Row], *, counts: Accounting) -> Iterator[Item]:
-        seen_of: dict[str, set[str]] = {}
+        seen_of: dict[str | None, set[str]] = {}
         kept: dict[str, int] = {}
         for row in responses:
             item = row["item"]
-            seen = seen_of.setdefault(item["id"] if self.distinct == "of_one_item" else "", set())
+            seen = seen_of.setdefault(self._group(item), set())
             for entry, reason in self._entries(row):
                 number = kept.get(item["id"], 0)
                 counts.add()
@@ -103,6 +105,12 @@ class AskList(Step):
                 seen.add(text_key(entry))
                 kept[item["id"]] = number + 1
                 yield child(item, self.kind, text=entry, template=row["template"], generator=generator_of(row))
+
+    def _group(self, item: Item) -> str | None:
+        """What entries that must differ from one another share."""
+        if self.distinct == "of_one_item":
+            return item["id"]
+        return None if self.within is None else slots_of(item).get(self.within)
 
     def _entries(self, row: Row) -> Iterator[tuple[str, str | None]]:
         """The entries of a response, with a reason where one cannot be used whatever it says."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 from lit_align.data.accounting import Accounting
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json
-from lit_align.synthesis.items import Item, content_key, make_item, messages_of, origin_of, rank
+from lit_align.synthesis.items import REQUEST, UNSAFE, Item, content_key, make_item, messages_of, origin_of, rank
 from lit_align.synthesis.steps import slots_of
 from lit_align.synthesis.template import Template
 
@@ -34,23 +34,29 @@ class Transform(ABC):
 class Take(Transform):
     """Keeps one of items with the same content, and at most a number of all, drawn by a hash of seed and content.
 
+    Where any of the equal ones was flagged as unsafe, the one that stays is.
+
     Args:
         most: Most items; None keeps all. A larger number keeps the items of a smaller one.
         seed: Of the draw.
+        within: A name in `meta`, such as `language`; items that differ in it are not the same.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     most: int | None = None
     seed: int = 0
+    within: str | None = None
 
     def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
         unique: dict[str, Item] = {}
         for item in items:
             counts.add()
-            key = content_key(item)
+            key = self._key(item)
             if key in unique:
                 counts.drop("duplicate", place=f"item {item['id']}")
+                if item["meta"].get(UNSAFE, False):
+                    unique[key] = {**unique[key], "meta": {**unique[key]["meta"], UNSAFE: True}}
             else:
                 unique[key] = item
         drawn = sorted(unique, key=lambda key: rank(self.seed, key))[: self.most]
@@ -60,6 +66,10 @@ class Take(Transform):
                 yield item
             else:
                 counts.drop("not_sampled", place=f"item {item['id']}")
+
+    def _key(self, item: Item) -> str:
+        key = content_key(item)
+        return key if self.within is None else f"{item['meta'].get(self.within)}\n{key}"
 
 
 @final
@@ -99,12 +109,13 @@ class AsPrompts(Transform):
 
     Args:
         task: What kind of prompt this is; `meta` gets it.
-        template: Joins the text with others that `meta` has; one of its alternatives is drawn for each item.
+        template: Joins the text with others that `meta` has; one of its alternatives is drawn for each item. The
+            text is `request` in `meta` then.
         forgotten: What `meta` loses, such as a document that stands in the prompt now.
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     task: str
     template: Template | None = None
@@ -115,6 +126,8 @@ class AsPrompts(Transform):
         for item in items:
             counts.add()
             known = {name: value for name, value in item["meta"].items() if name not in self.forgotten}
+            if self.template is not None:
+                known[REQUEST] = item["text"]
             yield make_item(
                 "prompt",
                 prompt=self._messages(item),

@@ -45,6 +45,7 @@ def outside(tmp_path_factory):
         "coding_keywords": {"entities": texts["entities"]},
         "real_prompts": conversations(folder / "real.jsonl", 30),
         "excluded": [str(excluded)],
+        "uses": {"revision": 8},  # of which the scripted generator follows some
     }
 
 
@@ -144,7 +145,7 @@ def test_preference_prompts_end_with_the_user_and_those_with_instructions_can_be
     assert {name: forms[name] for name in ("single", "all_turns", "revision")} == {
         "single": 8,
         "all_turns": 4,
-        "revision": 4,
+        "revision": 8,
     }
     assert all(read_instructions(row) for row in prompts if "instructed" in row["meta"])
     assert Counter(row["meta"]["task"] for row in prompts)["two_turn"] == 12
@@ -339,6 +340,19 @@ def test_preferences_by_reward_score_the_samples_of_every_model_and_pair_them(tm
     assert "verified preferences" not in stages
 
 
+def test_every_language_has_its_own_keywords_and_all_that_people_collected(tmp_path):
+    settings = {
+        "generator": SCRIPTED,
+        "coding_keywords": {"parts": ["Python", "JavaScript"], "num_macro": 2, "num_sub": 2, "given": ["loops"]},
+        "coding": {"num": 1},
+    }
+    _, rows = run_here(recipe(tmp_path / "own.yaml", **settings), tmp_path / "run")
+    collected = [row["meta"]["language"] for row in rows["coding keywords"] if row["text"] == "loops"]
+    assert sorted(collected) == ["JavaScript", "Python"]
+    made = Counter(row["meta"]["language"] for row in rows["coding keywords"])
+    assert made == {"Python": 5, "JavaScript": 5}
+
+
 def test_near_duplicates_and_prompts_that_share_words_with_an_evaluation_are_dropped_before_the_division(tmp_path):
     words = "one two three four five six seven eight nine ten eleven twelve"
     long = "write about rain and snow and wind and hail and fog and sun and mist and storm and dew and frost today"
@@ -377,6 +391,8 @@ def test_near_duplicates_and_prompts_that_share_words_with_an_evaluation_are_dro
         ({"uses": {"most": {"sft": 3}}}, "unknown sft; known: dialogues, answers, preference"),
         ({"topics": {"num_macro": 0}}, "without num_macro there must be given ones"),
         ({"templates": {"subtopic": "x"}}, "Did you mean subtopics"),
+        ({"cleaning": {"keep": "reward"}}, r"cleaning\.keep: no row has a reward"),
+        ({"cleaning": {"rules": ["tone"]}}, "tone"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(change, message, tmp_path):

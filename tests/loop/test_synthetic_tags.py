@@ -153,7 +153,7 @@ def test_a_data_set_is_not_called_as_a_task_is(tmp_path, make_runner):
     [
         ({"cleaning": {"semantic": 0.9}}, r"cleaning.semantic \(a cosine\) and embedding"),
         ({"embedding": {"model": "m"}}, r"cleaning.semantic \(a cosine\) and embedding"),
-        ({"cleaning": {"sample": 9}}, "cleaning.sample draws by tags: give tags"),
+        ({"cleaning": {"sample": 9}}, "cleaning.sample draws by tags, and no row has any"),
     ],
 )
 def test_half_a_setting_is_refused_before_anything_runs(change, message, tmp_path):

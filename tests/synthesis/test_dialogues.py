@@ -93,6 +93,10 @@ def test_turns_that_are_cut_off_empty_or_only_polite_end_the_dialogue_and_are_co
     [
         ("User: And red?", "And red?"),
         ("**User:** And red?", "And red?"),
+        ("User: -5 + 3 = ?", "-5 + 3 = ?"),
+        ("_User:_ $x^2$ is what?", "$x^2$ is what?"),
+        ('User: "Red"', "Red"),
+        ('User: "Red" or "blue"?', '"Red" or "blue"?'),
         ('"And red?"', "And red?"),
         ("And red?\n\nAssistant: It bends.\nUser: I see.", "And red?"),
         ('Is "red" a colour or a "word"?', 'Is "red" a colour or a "word"?'),

@@ -8,7 +8,7 @@ import pytest
 from lit_align.data.accounting import Accounting
 from lit_align.errors import ConfigError, DataError
 from lit_align.synthesis.genetic import FileExam, GeneticInstruct
-from lit_align.synthesis.genetic.steps import code_of
+from lit_align.synthesis.genetic.steps import assertions_of
 from lit_align.synthesis.verifiers.base import Verifier, verdict
 
 SEEDS = ["Reverse a string of letters.", "Sum a list of numbers.", "Count the words of a text.", "Sort some names."]
@@ -160,9 +160,32 @@ def test_what_cannot_grow_is_refused():
         GeneticInstruct(target=0)
 
 
-def test_the_longest_block_is_the_code():
-    assert code_of("```\na\n```\nand\n```py\nbb = 1\n```") == "bb = 1\n"
-    assert code_of("no code") is None
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("1. Write\n\n   ```python\n   def f():\n       return 1\n   ```", None),
+        (f"{CODE}\nIt prints:\n```\n4 6 -> and so on\n```", None),
+        ("```python\nimport math\n```\nand then\n```python\ndef f():\n    return math.pi\n```", None),
+        ("```bash\npip install numpy scipy pandas\n```\n```py\nx = (\n```", "syntax_error"),
+        ("```bash\npip install numpy\n```", "no_code"),
+    ],
+)
+def test_code_is_what_the_verifier_takes_for_it(response, reason):
+    evolved, counts = grow(People(coder=response), target=2, max_generations=1)
+    assert (len(evolved.items) == 2) == (reason is None)
+    assert set(counts.dropped) - {"surplus"} == ({reason} if reason else set())
+
+
+def test_code_in_another_language_is_any_block():
+    assert len(grow(People(coder="```rust\nfn f() {}\n```"), target=2, language="Rust")[0].items) == 2
+
+
+def test_tests_stand_in_every_block_of_python():
+    blocks = "```\nassert f(1) == 2\n```\n```text\nassert no code\n```"
+    assert assertions_of(f"{blocks}\n  ```python\n  assert f(3) == 4\n  ```") == [
+        "assert f(1) == 2",
+        "assert f(3) == 4",
+    ]
 
 
 def test_colonies_that_grow_apart_have_their_share_and_their_own_draws():

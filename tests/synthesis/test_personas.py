@@ -1,6 +1,7 @@
 """Questions for the evaluation of retrieval: interests, questions, filters, styles."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -135,3 +136,12 @@ def test_what_cannot_be_made_is_refused():
         settings.make([("a", "x"), ("a", "y")], personas=PERSONAS, ask=Answers(), alike=same_text)
     with pytest.raises(DataError, match="no passage"):
         settings.make([], personas=PERSONAS, ask=Answers(), alike=same_text)
+
+
+def test_two_passages_of_one_interest_both_keep_their_questions():
+    def answer(text):
+        return "1. What is it?\n2. Why is it so?"
+
+    found = make(Answers(persona_interests=lambda text: "1. what nature does", persona_questions=answer))
+    assert found.accounts["questions"].dropped == {}
+    assert Counter(passage for _, passage in found.relevant) == {"a": 2, "b": 2}

@@ -94,6 +94,27 @@ def test_the_same_entry_under_two_items_is_taken_once(fields):
     assert counts.dropped == {"duplicate": 1}
 
 
+def test_two_items_within_different_values_may_have_the_same_entry():
+    fields = [
+        {**item, "meta": {"age": age}}
+        for item, age in zip(given("subject", ["science", "art", "law"]), "aab", strict=True)
+    ]
+    step = ask(within="age")
+    items, counts = parsed(step, responses(step, fields, ["1. Light", "1. light\n2. Colour", "1. Light"]))
+    assert [item["text"] for item in items] == ["Light", "Colour", "Light"]
+    assert len({item["id"] for item in items}) == 3
+    assert counts.dropped == {"duplicate": 1}
+
+
+@pytest.mark.parametrize("step", [tasks.closed_questions(SHIPPED, num=2), topics.coding_topics(SHIPPED, num=2)])
+def test_documents_may_have_one_request_and_languages_one_topic(step):
+    kind = "document" if step.kind == "question" else "language"
+    items = [{**item, "meta": {"doc_id": item["id"]}} for item in given(kind, ["Light is fast.", "Rain is wet."])]
+    made, counts = parsed(step, responses(step, items, ["1. Sum it up."] * 2))
+    assert counts.to_dict() == {"read": 2, "kept": 2, "dropped": {}}
+    assert [item["parents"] for item in made] == [[item["id"]] for item in items]
+
+
 def test_an_inner_list_is_no_entry_of_a_list_of_titles(fields):
     step = ask(titles=True)
     items, counts = parsed(step, responses(step, fields[:1], ["1. **Physics**:\n   - Light\n   - Heat\n2. Botany"]))

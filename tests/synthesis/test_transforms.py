@@ -49,6 +49,11 @@ def test_topics_are_combined_with_different_values():
     assert apply(Cross(name="material", values=("song", "essay", "poem"), num=2), [item])[0] == crossed
 
 
+def test_the_same_content_within_two_values_is_taken_twice():
+    items = [{**given("keyword", ["Loops"])[0], "meta": {"language": name}} for name in ("C", "Go", "Go")]
+    assert apply(Take(within="language"), items)[1] == {"read": 3, "kept": 2, "dropped": {"duplicate": 1}}
+
+
 def test_a_document_stands_in_the_prompt_and_no_longer_in_what_is_known_of_it():
     text = "Braces {question} stay."
     item = make_item("question", text="What stays?", meta={"document": text, "doc_id": "d"}, parents=["d"])
@@ -57,7 +62,7 @@ def test_a_document_stands_in_the_prompt_and_no_longer_in_what_is_known_of_it():
     (turn,) = made["prompt"]
     assert text in turn["content"]
     assert "What stays?" in turn["content"]
-    assert made["meta"] == {"doc_id": "d", "task": "closed_qa"}
+    assert made["meta"] == {"doc_id": "d", "task": "closed_qa", "request": "What stays?"}
     assert made["parents"] == [item["id"]]
 
 
@@ -100,6 +105,17 @@ def test_real_prompts_are_first_messages_that_know_whether_they_are_safe(tmp_pat
     safe, counts = apply(Safe(), items)
     assert safe == items[:1]
     assert counts["dropped"] == {"unsafe": 2}
+
+
+def test_a_prompt_that_either_column_or_any_copy_calls_unsafe_is_unsafe():
+    rows = [conversation("Harm?"), conversation("harm?", toxic=True), conversation("Hello?", toxic=False)]
+    items, _ = apply(RealPrompts(dataset="chats", licence="free"), rows)
+    assert [item["meta"]["unsafe"] for item in items] == [False, True, False]
+    for order in (items, items[::-1]):
+        taken, counts = apply(Take(), order)
+        assert counts["dropped"] == {"duplicate": 1}
+        assert sorted(item["meta"]["unsafe"] for item in taken) == [False, True]
+        assert len(apply(Safe(), taken)[0]) == 1
 
 
 def test_rows_that_say_nothing_of_safety_are_refused_unless_that_is_wanted():

@@ -63,9 +63,9 @@ class Asking:
         """Items to which something is done without a model."""
         return rows_of(self.runner.add(Apply(transform=transform, items=items, min_items=self.min_items), title=title))
 
-    def take(self, *items: Part, most: int | None, title: str, draw: int = 0) -> Part:
+    def take(self, *items: Part, most: int | None, title: str, draw: int = 0, within: str | None = None) -> Part:
         """Items of several stages, each once, and no more than a number; another `draw` takes others."""
-        return self.apply(Take(most=most, seed=self.seed + draw), *items, title=title)
+        return self.apply(Take(most=most, seed=self.seed + draw, within=within), *items, title=title)
 
     def ask(self, step: Step, items: Part, sampled: Sampled, *, title: str, again: bool = False) -> Part:
         """What a model says of items; with `again`, what is missing is asked for once more."""

@@ -9,6 +9,7 @@ from lit_align.loop.program import Program
 from lit_align.loop.rounds import Sampled
 from lit_align.loop.runner import Runner
 from lit_align.loop.synthesis.asking import Asking, model_of
+from lit_align.loop.synthesis.cleaning import require_cleaning
 from lit_align.loop.synthesis.division import Division, DivisionStages
 from lit_align.loop.synthesis.made import Made
 from lit_align.loop.synthesis.products import ProductStages
@@ -102,7 +103,7 @@ class SyntheticData(Program):
             raise ConfigError("preferences by reward need a reward_model; or make them by: judge")
         if min_reward is not None and reward_model is None:
             raise ConfigError("min_reward needs a reward_model, whose reward it is compared with")
-        _require_means(cleaning or Cleaning(), tags, embedding)
+        require_cleaning(cleaning or Cleaning(), embedding, are_tagged=tags is not None)
         self.generator = generator
         self.assistant = assistant
         self.reward_model = reward_model
@@ -217,10 +218,3 @@ class SyntheticData(Program):
 def _require(task: Task, needed: object, name: str, needs: str) -> None:
     if task.num and needed is None:
         raise ConfigError(f"{name} needs {needs}")
-
-
-def _require_means(cleaning: Cleaning, tags: Tagging | None, embedding: Embedding | None) -> None:
-    if (cleaning.semantic is None) != (embedding is None):
-        raise ConfigError("cleaning.semantic (a cosine) and embedding (what embeds) go together: give both, or neither")
-    if cleaning.sample is not None and tags is None and cleaning.tags_by == "column":
-        raise ConfigError("cleaning.sample draws by tags: give tags, or set cleaning.tags_by to rules")

@@ -52,14 +52,14 @@ class PromptStages:
         macro = topics.math_topics(self.templates, num=settings.num_macro)
         narrow = topics.math_keywords(self.templates, num=settings.num_sub)
         judge = topics.math_entities(self.templates)
-        return self._keywords(settings, "level", macro, narrow, judge, title="math")
+        return self._keywords(settings, topics.LEVEL, macro, narrow, judge, title="math")
 
     def coding_keywords(self, settings: Keywords) -> Part:
         """Keywords of programming, in every language."""
         macro = topics.coding_topics(self.templates, num=settings.num_macro)
         narrow = topics.coding_keywords(self.templates, num=settings.num_sub)
         judge = topics.coding_entities(self.templates)
-        return self._keywords(settings, "language", macro, narrow, judge, title="coding")
+        return self._keywords(settings, topics.LANGUAGE, macro, narrow, judge, title="coding")
 
     def open_qa(self, items: Part, task: Task) -> Part:
         """Questions about topics."""
@@ -147,14 +147,25 @@ class PromptStages:
             given = self.asking.given(kind, settings.parts, title=f"{title}: {kind}s")
             broad = self._list(macro, given, title=f"{title} topics")
             parts.append(self._list(narrow, broad, title=f"{title} keywords: generated"))
-        known = {kind: settings.parts[0]}
+        known = {kind: settings.parts[0]} if len(settings.parts) == 1 else {}
         if settings.given:
-            title_given = f"{title} keywords: collected"
-            parts.append(self.asking.given(topics.KEYWORD, settings.given, title=title_given, **known))
+            name = f"{title} keywords: collected"
+            collected = self.asking.given(topics.KEYWORD, settings.given, title=name, **known)
+            parts.append(self._in_every_language(collected, settings, kind, title=name))
         if settings.entities is not None:
-            names = self.asking.texts(settings.entities, topics.KEYWORD, title=f"{title} entities: all", **known)
+            name = f"{title} entities: all"
+            names = self.asking.texts(settings.entities, topics.KEYWORD, title=name, **known)
+            names = self._in_every_language(names, settings, kind, title=name)
             parts.append(self.asking.ask(judge, names, self.verdicts, title=f"{title} entities"))
-        return self.asking.take(*parts, most=settings.most, title=f"{title} keywords")
+        within = kind if kind == topics.LANGUAGE else None
+        return self.asking.take(*parts, most=settings.most, title=f"{title} keywords", within=within)
+
+    def _in_every_language(self, keywords: Part, settings: Keywords, kind: str, *, title: str) -> Part:
+        """Keywords that nobody gave a language, with each of several; the problems of mathematics name no level."""
+        if kind != topics.LANGUAGE or len(settings.parts) == 1:
+            return keywords
+        cross = Cross(name=kind, values=tuple(settings.parts), num=len(settings.parts), seed=self.asking.seed)
+        return self.asking.apply(cross, keywords, title=f"{title}, in every {kind}")
 
     def _list(self, step: AskList, items: Part, *, title: str) -> Part:
         return self.asking.ask(step, items, self.sampled, title=title, again=True)

@@ -44,8 +44,9 @@ class Keywords:
         parts: The school levels, or the programming languages, that broad topics are asked for.
         num_macro: Broad topics of each part; 0 asks for none.
         num_sub: Keywords of each broad topic.
-        given: Keywords that people collected.
-        entities: Names, such as titles of Wikipedia, of which a model keeps those that belong to the subject.
+        given: Keywords that people collected. Those of programming count for every language.
+        entities: Names, such as titles of Wikipedia, of which a model keeps those that belong to the subject, and those
+            of programming for every language.
         most: Most keywords of all.
     """
 

@@ -14,8 +14,8 @@ from lit_align.synthesis.template import Template
 USER = "user"
 """What `meta` calls the kind of user that speaks."""
 
-_SPEAKER = re.compile(r"\A\W{0,2}user\W{0,2}:\W{0,2}\s*", re.IGNORECASE)
-_OTHER_SPEAKER = re.compile(r"^\W{0,2}(?:assistant|user)\W{0,2}:", re.IGNORECASE | re.MULTILINE)
+_SPEAKER = re.compile(r"\A[\W_]{0,2}user[\W_]{0,2}:[*_]{0,2}\s*", re.IGNORECASE)
+_OTHER_SPEAKER = re.compile(r"^[\W_]{0,2}(?:assistant|user)[\W_]{0,2}:", re.IGNORECASE | re.MULTILINE)
 
 
 @final
@@ -50,7 +50,7 @@ class UserTurn(Step):
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     personas: dict[str, Template]
     seed: int = 0

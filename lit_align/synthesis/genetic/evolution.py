@@ -57,7 +57,7 @@ class GeneticInstruct:
         seed: Of all draws.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     templates: ClassVar[tuple[str, ...]] = (
         "genetic_mutation",
         "genetic_crossover",

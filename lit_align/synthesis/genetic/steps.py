@@ -11,9 +11,10 @@ from lit_align.synthesis.items import Item, make_item, origin_of
 from lit_align.synthesis.lists import parse_list
 from lit_align.synthesis.steps import Row, Step, generator_of, place_of, questions, unfinished_reason
 from lit_align.synthesis.template import Template
+from lit_align.synthesis.verifiers.code import PYTHON, code_blocks, extract_code
 
 TASK, SOLUTION = "task", "solution"
-_FENCE = re.compile(r"^```[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+_DEFINED = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
 _LAST_WORD = re.compile(r"\W*(?:(?:final )?answer\W+)?(yes|no)\W*", re.IGNORECASE)
 _FEWEST_LETTERS = 12
 
@@ -29,7 +30,7 @@ class Breed(Step):
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: Template
     num: int = 1
@@ -56,9 +57,9 @@ class Breed(Step):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Solve(Step):
-    """Asks for the code that solves a task; what has no fenced block, or in Python no valid syntax, is dropped."""
+    """Asks for the code that solves a task; what has no fenced block of it, or no valid Python, is dropped."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: Template
 
@@ -69,7 +70,7 @@ class Solve(Step):
         for row in responses:
             counts.add()
             item, text = row["item"], row["response"].strip()
-            if reason := unfinished_reason(row) or _wrong_with(code_of(text), item["meta"]["language"]):
+            if reason := unfinished_reason(row) or _wrong_with(text, item["meta"]["language"]):
                 counts.drop(reason, place=place_of(row))
                 continue
             turns = [{"role": "user", "content": item["text"]}, {"role": "assistant", "content": text}]
@@ -107,7 +108,7 @@ class JudgeFitness(Step):
 class WriteTests(Step):
     """Asks for assertions about a solution; `meta` has those that are Python, as `test_list`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: Template
     num: int
@@ -133,33 +134,31 @@ def _made(row: Row, kind: str, *, meta: dict[str, Any], **content: Any) -> Item:
 
 
 def assertions_of(response: str) -> list[str]:
-    r"""The lines of a response's longest fenced block that are assertions.
+    r"""The lines of a response's blocks of Python that are assertions.
 
     >>> assertions_of("```python\nassert f(1) == 2\nassert f(\nprint(3)\n```")
     ['assert f(1) == 2']
     """
-    lines = (code_of(response) or "").splitlines()
-    return [line.strip() for line in lines if line.startswith("assert ") and _wrong_with(line, "python") is None]
+    lines = "\n".join(code_blocks(response)).splitlines()
+    return [line.strip() for line in lines if line.startswith("assert ") and _is_python(line)]
 
 
-def code_of(response: str) -> str | None:
-    r"""The longest fenced block of a response.
-
-    >>> code_of("So:\n```python\nx = 1\n```\nDone.")
-    'x = 1\n'
-    """
-    return max(_FENCE.findall(response), key=len, default=None)
-
-
-def _wrong_with(code: str | None, language: str) -> str | None:
-    if code is None or not code.strip():
+def _wrong_with(solution: str, language: str) -> str | None:
+    is_python = language.casefold() == "python"
+    code = "\n".join(code_blocks(solution, PYTHON if is_python else None))
+    if not code.strip():
         return "no_code"
-    if language.casefold() == "python":
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return "syntax_error"
-    return None
+    # A block beside the one that defines something may show output.
+    codes = (extract_code(solution, names) for names in ((), _DEFINED.findall(code)))
+    return "syntax_error" if is_python and not any(map(_is_python, codes)) else None
+
+
+def _is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _has_words(text: str) -> bool:

@@ -181,10 +181,13 @@ class Cleaner:
         if cleaning.exact:
             self._drop_groups("exact_duplicate", groups_by_key(self._entries))
         if cleaning.near is not None:
-            groups = near_duplicates(self._texts(), threshold=cleaning.near, seed=cleaning.seed)
+            groups = near_duplicates(
+                self._texts(), threshold=cleaning.near, seed=cleaning.seed, groups=self._documents()
+            )
             self._drop_groups("near_duplicate", groups)
         if cleaning.semantic is not None and embedder is not None:
-            groups = semantic_duplicates(self._texts(), embedder, threshold=cleaning.semantic)
+            texts, documents = self._texts(), self._documents()
+            groups = semantic_duplicates(texts, embedder, threshold=cleaning.semantic, groups=documents)
             self._drop_groups("semantic_duplicate", groups)
 
     def _drop_groups(self, reason: str, groups: Sequence[Sequence[int]]) -> None:
@@ -221,6 +224,9 @@ class Cleaner:
 
     def _texts(self) -> list[str]:
         return [entry.text for entry in self._entries]
+
+    def _documents(self) -> list[str]:
+        return [entry.document for entry in self._entries]
 
     def _drop(self, position: int, place: str, reason: str, *, detail: str = "") -> None:
         self.counts.drop(reason, place=place)

@@ -7,12 +7,13 @@ from typing import Any
 
 from lit_align.data.licences import row_licences
 from lit_align.data.records import Row
-from lit_align.data.splitting import prompt_key, row_key
+from lit_align.data.splitting import prompt_key, prompt_turns, row_key
 from lit_align.files import sha256_of_json
 from lit_align.synthesis.hygiene.rule_tags import rule_tags
 from lit_align.synthesis.hygiene.sampling import row_tags
 from lit_align.synthesis.hygiene.settings import Cleaning
 from lit_align.synthesis.hygiene.texts import compared_text, prompt_contents
+from lit_align.synthesis.items import DOC_ID, REQUEST
 
 EARLIER = -1
 """The position of a row of an earlier file."""
@@ -26,7 +27,8 @@ class Entry:
         position: Which row of the source it is, from 0, or `EARLIER`.
         place: Where it stands.
         key: What normalised repetitions share.
-        text: The normalised text that is compared.
+        text: The normalised text that is compared; of a prompt that holds a document, what it asks.
+        document: The document that a prompt holds, by its id: such prompts are compared with one another alone.
         reward: Of the row, where rewards decide.
         tags: Of the row, where they decide.
         licences: That the row names.
@@ -36,6 +38,7 @@ class Entry:
     place: str
     key: bytes
     text: str
+    document: str
     reward: float | None
     tags: tuple[str, ...]
     licences: tuple[str, ...]
@@ -43,15 +46,26 @@ class Entry:
 
 def make_entry(position: int, raw: Mapping[str, Any], row: Row, *, cleaning: Cleaning) -> Entry:
     """What there is to remember of a row."""
+    document, request = _about_document(raw, row) or ("", None)
     return Entry(
         position=position,
         place=row.place,
         key=(row_key if cleaning.over == "row" else prompt_key)(row),
-        text=compared_text(row, over=cleaning.over),
+        text=compared_text(row, over=cleaning.over, prompt=request),
+        document=document,
         reward=reward_of(raw, cleaning.reward) if cleaning.keep == "reward" else None,
         tags=_tags(raw, row, cleaning),
         licences=row_licences(raw, default=cleaning.licence),
     )
+
+
+def _about_document(raw: Mapping[str, Any], row: Row) -> tuple[str, str] | None:
+    """The id of the document that a prompt of one turn holds, and the request beside it; None for other prompts."""
+    meta = raw.get("meta")
+    if not isinstance(meta, Mapping) or len(prompt_turns(row)) != 1:
+        return None
+    document, request = meta.get(DOC_ID), meta.get(REQUEST)
+    return (document, request) if isinstance(document, str) and isinstance(request, str) else None
 
 
 def _tags(raw: Mapping[str, Any], row: Row, cleaning: Cleaning) -> tuple[str, ...]:

@@ -37,17 +37,21 @@ class NearDuplicates:
         self._blank = MinHash(num_perm=num_permutations, seed=seed, hashfunc=zlib.crc32)
         self._index = MinHashLSH(num_perm=num_permutations, params=bands(threshold, num_permutations))
         self._texts: list[str] = []
+        self._groups: list[str] = []
         self._clusters = Clusters()
 
-    def add(self, text: str) -> int:
-        """Takes one more normalised text; returns its number."""
+    def add(self, text: str, *, group: str = "") -> int:
+        """Takes one more normalised text, which is compared within its group alone; returns its number."""
         number = self._clusters.add()
         self._texts.append(text)
+        self._groups.append(group)
         signature = self._blank.copy()
-        signature.update_batch(shingle.encode() for shingle in shingles(text, self._shingle))
+        # With the group in every shingle, another group's texts are no candidates, however many are equal.
+        signature.update_batch((group + shingle).encode() for shingle in shingles(text, self._shingle))
         for candidate in sorted(cast(list[int], self._index.query(signature))):
             # One pair connects two clusters; comparing more of them changes nothing.
-            if self._clusters.root(candidate) != self._clusters.root(number) and self._is_near(text, candidate):
+            is_apart = self._clusters.root(candidate) != self._clusters.root(number)
+            if is_apart and self._groups[candidate] == group and self._is_near(text, candidate):
                 self._clusters.join(candidate, number)
         self._index.insert(number, signature, check_duplication=False)
         return number
@@ -62,15 +66,17 @@ class NearDuplicates:
         return shorter >= self.threshold * longer and jaccard(*sets) >= self.threshold
 
 
-def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> list[list[int]]:
-    """The clusters of two near-duplicate normalised texts and more, by their positions.
+def near_duplicates(
+    texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0, groups: Sequence[str] | None = None
+) -> list[list[int]]:
+    """The clusters of two near-duplicate normalised texts and more, by their positions; none spans two `groups`.
 
     >>> near_duplicates(["the quick brown fox jumps", "another text", "the quick brown fox jumped"])
     [[0, 2]]
     """
     found = NearDuplicates(threshold=threshold, seed=seed)
-    for text in track(texts, "finding near-duplicates"):
-        found.add(text)
+    for number, text in enumerate(track(texts, "finding near-duplicates")):
+        found.add(text, group="" if groups is None else groups[number])
     return found.groups()
 
 

@@ -20,10 +20,16 @@ def prompt_contents(row: Row) -> str:
     return "\n\n".join(turn.content for turn in prompt_turns(row))
 
 
-def compared_text(row: Row, *, over: Over = "row") -> str:
-    """The normalised text by which rows are found to repeat one another: prompt and responses, or the prompt alone."""
+def compared_text(row: Row, *, over: Over = "row", prompt: str | None = None) -> str:
+    """The normalised text by which rows are found to repeat one another: prompt and responses, or the prompt alone.
+
+    Args:
+        row: The row.
+        over: Which of the two.
+        prompt: What stands for its prompt.
+    """
     responses = response_texts(row) if over == "row" else ()
-    return normalised("\n".join((prompt_contents(row), *responses)))
+    return normalised("\n".join((prompt_contents(row) if prompt is None else prompt, *responses)))
 
 
 def words(text: str) -> list[str]:

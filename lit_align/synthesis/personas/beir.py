@@ -7,8 +7,8 @@ from typing import Any, final
 
 from lit_align.data.accounting import Accounting
 from lit_align.files import atomic_write, write_jsonl
-from lit_align.synthesis.items import Item
-from lit_align.synthesis.personas.passages import DOC_ID, TITLE
+from lit_align.synthesis.items import DOC_ID, Item
+from lit_align.synthesis.personas.passages import TITLE
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels/test.tsv"
 _KNOWN = ("persona", "interest", "question_type", "usefulness", "plain_question")

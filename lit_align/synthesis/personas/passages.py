@@ -6,14 +6,14 @@ from typing import Any, ClassVar, final
 
 from lit_align.data.accounting import Accounting
 from lit_align.errors import DataError
-from lit_align.synthesis.items import Item, content_key, make_item, text_key
+from lit_align.synthesis.items import DOC_ID, Item, content_key, make_item, text_key
 from lit_align.synthesis.transforms import Transform
 
 Alike = Callable[[Sequence[str]], list[list[int]]]
 """The clusters of texts that mean the same, by their positions: such as `semantic_duplicates` with an embedder."""
 
-DOC_ID, TITLE = "doc_id", "title"
-"""What `meta` calls a passage's id and its title."""
+TITLE = "title"
+"""What `meta` calls a passage's title."""
 
 
 @final

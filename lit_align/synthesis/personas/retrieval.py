@@ -52,7 +52,7 @@ class PersonaQuestions:
         num_questions: Questions that are asked for, of each interest and type.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     num_interests: int = 5
     num_questions: int = 3

@@ -26,7 +26,7 @@ class AskText(Step):
         remembered: What `meta` calls the text that was asked about, besides its kind; empty for no further name.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     kind: str
     template: Template
@@ -56,7 +56,7 @@ class AskText(Step):
 class ChooseTypes(Step):
     """Makes an item of each type of question that a model finds fit; `meta` has it as `question_type`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: Template
 

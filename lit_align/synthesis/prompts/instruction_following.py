@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, ClassVar, final
 
 from lit_align.data.accounting import Accounting
-from lit_align.synthesis.items import Item, make_item, messages_of, origin_of, rank
+from lit_align.synthesis.items import REQUEST, Item, make_item, messages_of, origin_of, rank
 from lit_align.synthesis.template import Template, Templates
 from lit_align.synthesis.transforms import Transform
 from lit_align.synthesis.verifiers.ifeval import IFEvalVerifier, Strictness, random_instruction
@@ -31,7 +31,7 @@ class AddInstruction(Transform):
         seed: Of the draw.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     form: str
     template: Template
@@ -48,10 +48,11 @@ class AddInstruction(Transform):
             values = {"prompt": last["content"], "instruction": instruction.describe()}
             turn = {"role": "user", "content": self.template.fill(values, rank=place)}
             ids = {"instruction_id_list": [instruction.id], "kwargs": [instruction.arguments]}
+            known = {name: value for name, value in item["meta"].items() if name != REQUEST}  # it asks for more now
             yield make_item(
                 "prompt",
                 prompt=[*before, last, turn] if self.form == REVISION else [*before, turn],
-                meta={**item["meta"], **ids, "instructed": self.form, "task": f"instruction_{self.form}"},
+                meta={**known, **ids, "instructed": self.form, "task": f"instruction_{self.form}"},
                 parents=[item["id"]],
                 template=self.template.id,
                 **origin_of(item),

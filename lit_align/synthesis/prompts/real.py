@@ -7,11 +7,8 @@ from typing import Any, ClassVar, final
 from lit_align.data.accounting import Accounting
 from lit_align.data.records import Dropped, PromptOnly, parse_row
 from lit_align.errors import DataError
-from lit_align.synthesis.items import Item, make_item
+from lit_align.synthesis.items import DOC_ID, UNSAFE, Item, make_item
 from lit_align.synthesis.transforms import Transform
-
-UNSAFE = "unsafe"
-"""What `meta` calls whether a prompt's conversation was flagged as unsafe."""
 
 _CONVERSATION = "conversation"  # LMSYS-Chat-1M and WildChat; `messages` here
 
@@ -51,7 +48,7 @@ class Texts(Transform):
                 counts.drop(reason, place=f"{self.dataset}:row {number}")
                 continue
             item = make_item(self.kind, text=text, source=source)
-            yield {**item, "meta": {**self.meta, "doc_id": item["id"]}}
+            yield {**item, "meta": {**self.meta, DOC_ID: item["id"]}}
 
     def _reason(self, text: str) -> str | None:
         if not text:
@@ -64,7 +61,7 @@ class Texts(Transform):
 class RealPrompts(Transform):
     """The first message of each conversation as a prompt; `meta` says whether the conversation was flagged as unsafe.
 
-    Flags are those of `openai_moderation` (a list of objects with `flagged`, one a turn) or `toxic`.
+    Flags are those of `openai_moderation` (a list of objects with `flagged`, one a turn) and `toxic`; one is enough.
 
     Args:
         dataset: Where they come from.
@@ -74,7 +71,7 @@ class RealPrompts(Transform):
         max_characters: Longer prompts are dropped.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     dataset: str
     licence: str
@@ -140,8 +137,9 @@ def _first_turns(row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
 
 
 def _flag(row: Mapping[str, Any]) -> bool | None:
-    """Whether any turn was flagged; None where the row does not say."""
+    """Whether any turn was flagged, by either column; None where the row does not say."""
+    flags = [row["toxic"]] if isinstance(row.get("toxic"), bool) else []
     moderation = row.get("openai_moderation")
-    if isinstance(moderation, list) and moderation:
-        return any(bool(turn.get("flagged")) for turn in moderation if isinstance(turn, Mapping))
-    return row["toxic"] if isinstance(row.get("toxic"), bool) else None
+    if isinstance(moderation, list):
+        flags += [bool(turn.get("flagged")) for turn in moderation if isinstance(turn, Mapping)]
+    return any(flags) if flags else None

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from lit_align.synthesis.items import DOC_ID
 from lit_align.synthesis.steps import AskList
 from lit_align.synthesis.template import Template, Templates
 
@@ -53,13 +54,13 @@ def revised_writing(templates: Templates, *, num: int) -> AskList:
 
 
 def closed_questions(templates: Templates, *, num: int) -> AskList:
-    """Requests about each `document`: to answer, summarise, rephrase or imitate."""
-    return _sentences(templates, "closed_questions", kind=QUESTION, num=num)
+    """Requests about each `document`: to answer, summarise, rephrase or imitate; documents may share one."""
+    return _sentences(templates, "closed_questions", kind=QUESTION, num=num, within=DOC_ID)
 
 
 def revised_closed_questions(templates: Templates, *, num: int) -> AskList:
     """More precise versions of each request about a document."""
-    return _sentences(templates, "revise_closed_question", kind=QUESTION, num=num)
+    return _sentences(templates, "revise_closed_question", kind=QUESTION, num=num, within=DOC_ID)
 
 
 def closed_prompt(templates: Templates) -> Template:
@@ -87,5 +88,6 @@ def revised_coding(templates: Templates, *, num: int) -> AskList:
     return _sentences(templates, "revise_coding", kind=PROBLEM, num=num)
 
 
-def _sentences(templates: Templates, name: str, *, kind: str, num: int) -> AskList:
-    return AskList(kind=kind, num=num, template=templates[name], again=templates["list_again"])
+def _sentences(templates: Templates, name: str, *, kind: str, num: int, within: str | None = None) -> AskList:
+    again = templates["list_again"]
+    return AskList(kind=kind, num=num, template=templates[name], again=again, within=within)

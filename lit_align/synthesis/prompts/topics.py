@@ -4,6 +4,7 @@ from lit_align.synthesis.steps import AskList, AskYesNo
 from lit_align.synthesis.template import Templates
 
 MACRO_TOPIC, TOPIC, KEYWORD = "macro_topic", "topic", "keyword"
+LEVEL, LANGUAGE = "level", "language"
 _LONGEST_TITLE = 120
 
 
@@ -18,7 +19,7 @@ def subtopics(templates: Templates, *, num: int) -> AskList:
 
 
 def math_topics(templates: Templates, *, num: int) -> AskList:
-    """Broad topics of mathematics at each school `level`."""
+    """Broad topics of mathematics at each school `level`; no two share one, as problems name no level."""
     return _titles(templates, "math_topics", kind=MACRO_TOPIC, num=num)
 
 
@@ -28,13 +29,13 @@ def math_keywords(templates: Templates, *, num: int) -> AskList:
 
 
 def coding_topics(templates: Templates, *, num: int) -> AskList:
-    """Broad topics of programming in each `language`."""
-    return _titles(templates, "coding_topics", kind=MACRO_TOPIC, num=num)
+    """Broad topics of programming in each `language`; two languages may share one."""
+    return _titles(templates, "coding_topics", kind=MACRO_TOPIC, num=num, within=LANGUAGE)
 
 
 def coding_keywords(templates: Templates, *, num: int) -> AskList:
-    """Keywords of each macro topic of programming."""
-    return _titles(templates, "coding_subtopics", kind=KEYWORD, num=num)
+    """Keywords of each macro topic of programming; two languages may share one."""
+    return _titles(templates, "coding_subtopics", kind=KEYWORD, num=num, within=LANGUAGE)
 
 
 def math_entities(templates: Templates) -> AskYesNo:
@@ -47,7 +48,7 @@ def coding_entities(templates: Templates) -> AskYesNo:
     return AskYesNo(template=templates["classify_coding"])
 
 
-def _titles(templates: Templates, name: str, *, kind: str, num: int) -> AskList:
+def _titles(templates: Templates, name: str, *, kind: str, num: int, within: str | None = None) -> AskList:
     return AskList(
         kind=kind,
         num=num,
@@ -55,4 +56,5 @@ def _titles(templates: Templates, name: str, *, kind: str, num: int) -> AskList:
         again=templates["list_again"],
         titles=True,
         max_characters=_LONGEST_TITLE,
+        within=within,
     )

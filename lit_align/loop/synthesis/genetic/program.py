@@ -12,7 +12,7 @@ from lit_align.loop.rounds import Sampled
 from lit_align.loop.runner import Runner
 from lit_align.loop.stage import Artifact
 from lit_align.loop.synthesis.asking import Asking, model_of
-from lit_align.loop.synthesis.cleaning import CleanPrompts
+from lit_align.loop.synthesis.cleaning import CleanPrompts, require_cleaning
 from lit_align.loop.synthesis.describing import Describe
 from lit_align.loop.synthesis.genetic.report import Made, write_genetic_report
 from lit_align.loop.synthesis.genetic.stages import CODING, Colony, Execution
@@ -82,8 +82,7 @@ class GeneticInstructions(Program):
             raise ConfigError("no tasks to begin with: set seeds, given, or both")
         if spare < 0:
             raise ConfigError(f"spare must not be negative, got {spare}")
-        if cleaning is not None and cleaning.semantic is not None and embedding is None:
-            raise ConfigError("cleaning.semantic needs embedding, the model that embeds")
+        require_cleaning(cleaning or Cleaning(), embedding, are_tagged=False)
         for name, settings in (("sampled", sampled), ("solutions", solutions), ("verdicts", verdicts)):
             if settings.num_samples != 1:
                 raise ConfigError(f"{name}.num_samples must be 1: more tasks are asked for by evolution.offspring")

@@ -16,8 +16,8 @@ from lit_align.loop.runner import Runner
 from lit_align.loop.sampling import read_rows
 from lit_align.loop.stage import Artifact
 from lit_align.loop.synthesis.report import FOLDER, copy, responses
+from lit_align.synthesis.items import DOC_ID
 from lit_align.synthesis.personas.beir import CORPUS, QRELS, QUERIES
-from lit_align.synthesis.personas.passages import DOC_ID
 from lit_align.synthesis.personas.steps import QUESTION_TYPES
 
 _NUM_SAMPLES = 6

@@ -1,7 +1,7 @@
 """Programming problems: rows of HumanEval and MBPP, and the code in a response."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from lit_align.synthesis.verifiers.base import column, text_column
 _FENCE = re.compile(r"^([ \t]*)```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _CALL = re.compile(r"\b([^\W\d]\w*)\s*\(")
 _AT_MARGIN = re.compile(r"\n(?=[^\s#)\]}])")
-_PYTHON = ("", "python", "py", "python3")
+PYTHON = ("", "python", "py", "python3")
+"""What a block of Python says it is, in lower case; many say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +69,20 @@ def extract_code(response: str, names: Sequence[str] = ()) -> str:
     >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
     'x = 1\n'
     """
-    blocks = [
-        re.sub(rf"^{margin}", "", code, flags=re.MULTILINE)  # a block in a list is indented as a whole
-        for margin, language, code in _FENCE.findall(response)
-        if language.lower() in _PYTHON
-    ]
+    blocks = code_blocks(response)
     for block in reversed(blocks):
         if any(_defines(block, name) for name in names):
             return block
     return "\n".join(blocks) if blocks else response
+
+
+def code_blocks(response: str, languages: Collection[str] | None = PYTHON) -> list[str]:
+    """The fenced blocks of a response in some languages, or in any, without the indentation at which they stand."""
+    return [
+        re.sub(rf"^{margin}", "", code, flags=re.MULTILINE)  # a block in a list is indented as a whole
+        for margin, language, code in _FENCE.findall(response)
+        if languages is None or language.lower() in languages
+    ]
 
 
 def _defines(code: str, name: str) -> bool:
