@@ -16,6 +16,7 @@ def logprobs_of(logits: Float[Tensor, "target vocab"], *, targets: Int[Tensor, "
     The plain definition: it holds the whole `(target, vocab)` matrix. A backbone computes the same values in
     chunks and is tested against this function.
 
+    >>> import torch
     >>> logprobs_of(torch.zeros(1, 4), targets=torch.tensor([2])).exp()
     tensor([0.2500])
     """
@@ -28,6 +29,7 @@ def nll(logprobs: Float[Tensor, " target"]) -> Float[Tensor, " target"]:
     Supervised fine-tuning is its sum over the supervised tokens of the global batch divided by their number
     (arXiv:2307.09288, section 3.1: answer tokens only). A mean of micro-batch means is another, wrong number.
 
+    >>> import torch
     >>> nll(torch.tensor([-0.5, -1.5]))
     tensor([0.5000, 1.5000])
     """
@@ -57,6 +59,7 @@ def response_nll(
         num_responses: Number of responses; one that owns no token gets 0.
         reduction: Over the tokens of a response.
 
+    >>> import torch
     >>> token = dict(logprobs=torch.tensor([-1.0, -3.0, -5.0]), response_index=torch.tensor([0, 0, 1]))
     >>> response_nll(**token, num_responses=2, reduction="mean")
     tensor([2., 5.])

@@ -467,7 +467,10 @@ def test_a_stage_that_fails_leaves_the_files_of_what_there_is_and_may_give_nothi
     }
 
     def once(**more):
-        program, runner = load_recipe(recipe(tmp_path / "own.yaml", **settings, **more)).program, make_runner()
+        program, runner = (
+            load_recipe(recipe(tmp_path / "own.yaml", **settings, **more)).program,
+            make_runner(parallel=1),
+        )
         program.build(runner)
         runner.run(finish=lambda: program.finish(runner), stopped=lambda: program.stopped(runner))
 
