@@ -91,7 +91,7 @@ def test_stages_die_with_their_driver(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_driver_says_how_to_continue_and_leaves_no_process(tmp_path, expected, number):
     workdir = tmp_path / "run"
-    driver = start(workdir, pause=0.05, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    driver = start(workdir, pause=1, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert wait_until(lambda: list((workdir / "store").glob("count-*.tmp/out.txt")))
     driver.send_signal(number)
     _, stderr = driver.communicate(timeout=20)
