@@ -1,11 +1,12 @@
 """Transforms: what is done to items without asking a model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from lit_align.data.accounting import Accounting
+from lit_align.data.records import Dropped
 from lit_align.errors import DataError
 from lit_align.files import sha256_of_json
 from lit_align.synthesis.items import REQUEST, UNSAFE, Item, content_key, make_item, messages_of, origin_of, rank
@@ -27,6 +28,29 @@ class Transform(ABC):
     @abstractmethod
     def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
         """Yields the items; whatever is left out is dropped from `counts` under its reason."""
+
+
+class FromRows(Transform):
+    """Makes an item of each row of a data set from outside.
+
+    Attributes:
+        dataset: What the data set is called where a row of it is named.
+    """
+
+    dataset: str
+
+    def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
+        for number, row in enumerate(items, start=1):
+            place = f"{self.dataset}:row {number}"
+            counts.add()
+            try:
+                yield self.item(row, place)
+            except Dropped as dropped:
+                counts.drop(dropped.reason, place=place)
+
+    @abstractmethod
+    def item(self, row: Mapping[str, Any], place: str) -> Item:
+        """The item of a row; raises `Dropped` where the row is of no use."""
 
 
 @final

@@ -8,14 +8,14 @@ from lit_align.data.accounting import Accounting
 from lit_align.data.records import Dropped, PromptOnly, parse_row
 from lit_align.errors import DataError
 from lit_align.synthesis.items import DOC_ID, UNSAFE, Item, make_item
-from lit_align.synthesis.transforms import Transform
+from lit_align.synthesis.transforms import FromRows, Transform
 
 _CONVERSATION = "conversation"  # LMSYS-Chat-1M and WildChat; `messages` here
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Texts(Transform):
+class Texts(FromRows):
     """Texts of rows as items.
 
     Args:
@@ -36,29 +36,22 @@ class Texts(Transform):
     meta: dict[str, str] = field(default_factory=dict)
     max_characters: int | None = None
 
-    def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
-        source = {"dataset": self.dataset, "licence": self.licence}
-        for number, row in enumerate(items, start=1):
-            counts.add()
-            text = row.get(self.column)
-            if not isinstance(text, str):
-                raise DataError(f"{self.dataset}:row {number}: `{self.column}` must hold text\nColumns: {list(row)}")
-            text = text.strip()
-            if reason := self._reason(text):
-                counts.drop(reason, place=f"{self.dataset}:row {number}")
-                continue
-            item = make_item(self.kind, text=text, source=source)
-            yield {**item, "meta": {**self.meta, DOC_ID: item["id"]}}
-
-    def _reason(self, text: str) -> str | None:
+    def item(self, row: Mapping[str, Any], place: str) -> Item:
+        text = row.get(self.column)
+        if not isinstance(text, str):
+            raise DataError(f"{place}: `{self.column}` must hold text\nColumns: {list(row)}")
+        text = text.strip()
         if not text:
-            return "empty_text"
-        return "too_long" if self.max_characters is not None and len(text) > self.max_characters else None
+            raise Dropped("empty_text")
+        if self.max_characters is not None and len(text) > self.max_characters:
+            raise Dropped("too_long")
+        item = make_item(self.kind, text=text, source={"dataset": self.dataset, "licence": self.licence})
+        return {**item, "meta": {**self.meta, DOC_ID: item["id"]}}
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class RealPrompts(Transform):
+class RealPrompts(FromRows):
     """The first message of each conversation as a prompt; `meta` says whether the conversation was flagged as unsafe.
 
     Flags are those of `openai_moderation` (a list of objects with `flagged`, one a turn) and `toxic`; one is enough.
@@ -79,16 +72,7 @@ class RealPrompts(Transform):
     is_moderated: bool = True
     max_characters: int | None = None
 
-    def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
-        for number, row in enumerate(items, start=1):
-            place = f"{self.dataset}:row {number}"
-            counts.add()
-            try:
-                yield self._item(row, place)
-            except Dropped as dropped:
-                counts.drop(dropped.reason, place=place)
-
-    def _item(self, row: Mapping[str, Any], place: str) -> Item:
+    def item(self, row: Mapping[str, Any], place: str) -> Item:
         if self.languages is not None and row.get("language") not in self.languages:
             raise Dropped("other_language")
         turns = _first_turns({**row, "messages": row[_CONVERSATION]} if _CONVERSATION in row else row, place)

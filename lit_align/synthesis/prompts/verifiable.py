@@ -14,7 +14,7 @@ from lit_align.data.records import Dropped, PromptOnly, parse_row
 from lit_align.errors import DataError
 from lit_align.synthesis.items import Item, make_item
 from lit_align.synthesis.template import Template
-from lit_align.synthesis.transforms import Transform
+from lit_align.synthesis.transforms import FromRows, Transform
 from lit_align.synthesis.verifiers import VerifierName, check_row
 
 VERIFIER = "verifier"
@@ -32,7 +32,7 @@ _PROMPT_COLUMNS = ("problem", "text")  # MATH; MBPP
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VerifiablePrompts(Transform):
+class VerifiablePrompts(FromRows):
     """The prompts of rows, each with what its verifier needs in `meta`; a row that lacks some of it is an error.
 
     Args:
@@ -53,16 +53,7 @@ class VerifiablePrompts(Transform):
     column: str | None = None
     max_characters: int | None = None
 
-    def apply(self, items: Iterable[dict[str, Any]], *, counts: Accounting) -> Iterator[Item]:
-        for number, row in enumerate(items, start=1):
-            place = f"{self.dataset}:row {number}"
-            counts.add()
-            try:
-                yield self._item(row, place)
-            except Dropped as dropped:
-                counts.drop(dropped.reason, place=place)
-
-    def _item(self, row: Mapping[str, Any], place: str) -> Item:
+    def item(self, row: Mapping[str, Any], place: str) -> Item:
         turns = self._turns(row, place)
         try:
             check_row(self.verifier, {**row, "prompt": turns})
