@@ -37,6 +37,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("gpu: no CUDA device")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes never stand in a test's name: gzip's hold the time, and parallel workers would disagree on what to run."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data that some tests read; the tests that need it skip where there is none."""

@@ -206,6 +206,18 @@ def test_an_endless_line_is_refused_without_being_read_whole(tmp_path: Path, mon
         ("a.json", GOOD + GOOD, "invalid JSON at line 2"),
         ("a.json", b"[1]", "a.json:row 1: a row must be a JSON object"),
     ],
+    ids=[
+        "compressed without saying so",
+        "plain under .gz",
+        "gzip without its end",
+        "gzip damaged inside",
+        "UTF-16",
+        "UTF-16 without BOM",
+        "no Parquet",
+        "no list",
+        "two objects",
+        "a number in the list",
+    ],
 )
 def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, name: str, content: bytes, said: str):
     path = write(tmp_path / name, content)
