@@ -1,5 +1,7 @@
 """From hidden states to the log-probabilities of given tokens, without ever holding `(tokens, vocabulary)` logits."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,14 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# In float32 just below the 32 MiB from which glibc maps every tensor anew: each use would pay for its page faults.
-_CHUNK_ELEMENTS_ON_CPU = 2**23 - 2**12
-# An accelerator needs a thousand rows to be busy with, also where the vocabulary is large: each chunk reads and writes
-# the gradient of the whole head.
-_CHUNK_ELEMENTS = 2**27
-# What a core's cache holds between the passes over it.
-_BLOCK_ELEMENTS_ON_CPU = 2**18
-_KEPT_ELEMENTS_ON_CPU, _KEPT_ELEMENTS = 2**25, 2**26
+# Logits that may wait for the backward pass. An accelerator needs a thousand rows to be busy with, also where the
+# vocabulary is large: each chunk reads and writes the gradient of the whole head.
+_CHUNK_ELEMENTS_ON_CPU, _CHUNK_ELEMENTS = 2**25, 2**27
+# Logits that are made at once. On a CPU they stay in the cache for the passes over them.
+_BLOCK_ELEMENTS_ON_CPU, _BLOCK_ELEMENTS = 2**21, 2**27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +53,13 @@ def projected_logprobs(
     *,
     transform: LogitTransform,
     chunk_elements: int | None = None,
-    kept_elements: int | None = None,
+    block_elements: int | None = None,
 ) -> Float[Tensor, " target"]:
     """Log-probability, in float32 nats, of each target under the softmax of its projected hidden state.
 
-    Works in chunks of at most `chunk_elements` logits. The backward pass needs the softmax again: it finds that of the
-    last chunks, at most `kept_elements`, and computes the others once more, so peak memory depends neither on the
-    number of targets nor on the vocabulary. Where the weight is frozen nothing is kept or computed twice.
+    Works in chunks of targets, and within a chunk in blocks of the vocabulary. The backward pass needs the softmax
+    again: it finds that of the last chunk and computes the others once more, block by block, so peak memory depends
+    neither on the number of targets nor on the vocabulary. Where the weight is frozen nothing is computed twice.
 
     Args:
         hidden: What is projected.
@@ -68,112 +67,171 @@ def projected_logprobs(
         bias: Its bias.
         targets: The tokens.
         transform: What follows the projection.
-        chunk_elements: Logits in memory at once; chosen for the device unless given.
-        kept_elements: Elements of softmax kept for the backward pass; chosen for the device unless given.
+        chunk_elements: Logits of a chunk, which are held for the backward pass; chosen for the device unless given.
+        block_elements: Logits that are made at once; chosen for the device unless given.
     """
     on_cpu = hidden.device.type == "cpu"
     if chunk_elements is None:
         chunk_elements = _CHUNK_ELEMENTS_ON_CPU if on_cpu else _CHUNK_ELEMENTS
-    if kept_elements is None:
-        kept_elements = _KEPT_ELEMENTS_ON_CPU if on_cpu else _KEPT_ELEMENTS
+    if block_elements is None:
+        block_elements = _BLOCK_ELEMENTS_ON_CPU if on_cpu else _BLOCK_ELEMENTS
     # Under autocast the recomputation has to see the dtypes that the forward pass saw.
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    rows = max(1, chunk_elements // weight.shape[0])
-    a_chunk = rows * weight.shape[0] * (1 if transform.softcap is None else 2)
+    if transform.softcap is not None:
+        chunk_elements //= 2  # its slopes are held as well
     if not torch.is_grad_enabled():
         hidden, weight, bias = hidden.detach(), weight.detach(), None if bias is None else bias.detach()
-    return _ProjectedLogprobs.apply(hidden, weight, bias, targets, transform, rows, kept_elements // a_chunk)
+    vocabulary = weight.shape[0]
+    rows = max(1, min(len(hidden), chunk_elements // vocabulary))
+    width = max(1, min(vocabulary, block_elements // rows))
+    return _ProjectedLogprobs.apply(hidden, weight, bias, targets, transform, rows, width)
 
 
-def _exponentiate(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Subtracts each row's maximum and takes exponentials, in place; gives the maxima, and the sums."""
-    rows = len(logits)
-    if logits.device.type == "cpu":
-        rows = _BLOCK_ELEMENTS_ON_CPU // logits.shape[1]
-    tops, totals = [], []
-    for block in logits.split(max(1, rows)):
-        tops.append(block.amax(1, keepdim=True))
-        totals.append(block.sub_(tops[-1]).exp_().sum(1, keepdim=True))
-    return torch.cat(tops), torch.cat(totals)
+@dataclass(frozen=True)
+class _Head:
+    """What projects, and how its vocabulary is cut into blocks."""
+
+    weight: Tensor
+    bias: Tensor | None
+    transform: LogitTransform
+    width: int
+
+    @property
+    def blocks(self) -> list[slice]:
+        size = len(self.weight)
+        return [slice(start, min(start + self.width, size)) for start in range(0, size, self.width)]
+
+    def logits(self, hidden: Tensor, block: slice) -> Tensor:
+        """Transformed logits of a block; a softmax in bfloat16 would be off by nats over a thousand tokens."""
+        logits = F.linear(hidden, self.weight[block], None if self.bias is None else self.bias[block])
+        return self.transform.apply_(logits if logits.dtype == torch.float64 else logits.float())
+
+    def find(self, targets: Tensor, block: slice) -> tuple[Tensor, Tensor]:
+        """The rows whose targets lie in a block, and where."""
+        if self.width >= len(self.weight):
+            return torch.arange(len(targets), device=targets.device), targets
+        rows = ((targets >= block.start) & (targets < block.stop)).nonzero()[:, 0]
+        return rows, targets[rows] - block.start
 
 
 class _Softmax:
-    """The softmax of a chunk of logits: exponentials, not yet divided by their totals."""
+    """The softmax of a chunk of targets: of each, the largest logit and the sum of exponentials relative to it.
 
-    def __init__(self, logits: Tensor, targets: Tensor, transform: LogitTransform, *, differentiated: bool) -> None:
-        # A softmax in bfloat16 is off by nats over a thousand tokens; float64 stays what it is.
-        logits = transform.apply_(logits if logits.dtype == torch.float64 else logits.float())
-        picked = logits.gather(1, targets[:, None])
-        self._slope = transform.slope(logits) if differentiated else None
-        top, self._totals = _exponentiate(logits)
-        self._exponentials = logits
-        self._targets = targets[:, None]
-        self._scale = transform.scale
-        self.logprobs = (picked - top - self._totals.log())[:, 0]
+    Where `keep` says so the exponentials stay until gradients are asked for the first time, each block's relative to
+    its own largest.
+    """
 
-    def logit_gradients(self, grad: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Gradients by the projected logits: a matrix, and a factor of each of its rows. Uses the softmax up."""
-        matrix = self._exponentials.scatter_add_(1, self._targets, -self._totals)
-        if self._slope is not None:
-            matrix.mul_(self._slope)
-        factors = grad[:, None] * (-self._scale / self._totals)
-        if matrix.dtype == dtype:
-            return matrix, factors
-        # In 16 bits the exponentials may overflow: they are divided before they are rounded.
-        return matrix.mul_(factors).to(dtype), torch.ones_like(factors, dtype=dtype)
+    def __init__(self, head: _Head, hidden: Tensor, targets: Tensor, *, keep: bool) -> None:
+        tops, totals, picked = [], [], None
+        self._kept: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        for block in head.blocks:
+            logits = head.logits(hidden, block)
+            rows, places = head.find(targets, block)
+            picked = logits.new_full((len(targets),), math.nan) if picked is None else picked
+            picked[rows] = logits[rows, places]
+            slope = head.transform.slope(logits) if keep else None
+            tops.append(logits.amax(1, keepdim=True))
+            exponentials = logits.sub_(tops[-1]).exp_()
+            totals.append(exponentials.sum(1, keepdim=True))
+            if keep:
+                self._kept.append((exponentials, tops[-1], slope))
+        every_top = torch.cat(tops, 1)
+        self._top = every_top.amax(1, keepdim=True)
+        self._total = (torch.cat(totals, 1) * (every_top - self._top).exp_()).sum(1, keepdim=True)
+        assert picked is not None
+        self.logprobs = picked - self._top[:, 0] - self._total[:, 0].log()
+
+    def logit_gradients(
+        self, head: _Head, hidden: Tensor, targets: Tensor, grad: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Gradients by the projected logits, block by block, where `grad` is that by the log-probabilities."""
+        kept, self._kept = self._kept[::-1], []
+        grad = grad[:, None] * head.transform.scale
+        for block in head.blocks:
+            if kept:
+                matrix, top, slope = kept.pop()
+            else:
+                matrix, top = head.logits(hidden, block), self._top
+                slope = head.transform.slope(matrix)
+                matrix.sub_(top).exp_()
+            matrix.mul_((top - self._top).exp_().div_(self._total).mul_(-grad))
+            rows, places = head.find(targets, block)
+            matrix[rows, places] += grad[rows, 0]
+            if slope is not None:
+                matrix.mul_(slope)
+            yield block, matrix.to(head.weight.dtype)
+            del matrix, slope  # their memory is the next block's
 
 
 class _ProjectedLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, transform, rows, num_kept):  # noqa: ANN001, ANN205 - autograd's
-        head_is_trained = any(ctx.needs_input_grad[1:3])
-        starts = range(0, max(1, len(hidden)), rows)
-        logprobs, slopes, ctx.kept = [], [], {}
+    def forward(ctx, hidden, weight, bias, targets, transform, rows, width):  # noqa: ANN001, ANN205 - autograd's
+        ctx.head_is_trained = any(ctx.needs_input_grad[1:3])
+        ctx.transform, ctx.width, ctx.dtype = transform, width, hidden.dtype
+        ctx.parts = _parts(len(hidden), rows)
+        head, with_slopes = _Head(weight, bias, transform, width), ctx.needs_input_grad[0] and not ctx.head_is_trained
+        softmaxes, slopes = [], []
         with torch.autocast(hidden.device.type, enabled=False):
-            for start in starts:
-                part = slice(start, start + rows)
-                logits = F.linear(hidden[part], weight, bias)
-                softmax = _Softmax(logits, targets[part], transform, differentiated=any(ctx.needs_input_grad))
-                logprobs.append(softmax.logprobs)
-                if not head_is_trained and ctx.needs_input_grad[0]:
-                    matrix, factors = softmax.logit_gradients(torch.ones_like(logprobs[-1]), dtype=weight.dtype)
-                    slopes.append((matrix @ weight).mul_(factors))
-                elif head_is_trained and start >= starts[-1] - (num_kept - 1) * rows:
-                    ctx.kept[start] = softmax
-        ctx.transform, ctx.rows, ctx.head_is_trained = transform, rows, head_is_trained
-        saved = (hidden, weight, bias, targets) if head_is_trained else (torch.cat(slopes),) if slopes else ()
-        ctx.save_for_backward(*saved)
-        return torch.cat(logprobs)
+            for part in ctx.parts:
+                keep = with_slopes or (ctx.head_is_trained and part is ctx.parts[-1])
+                softmaxes.append(_Softmax(head, hidden[part], targets[part], keep=keep))
+                if with_slopes:
+                    slopes.append(_slopes(softmaxes[-1], head, hidden[part], targets[part]))
+        if ctx.head_is_trained:
+            ctx.softmaxes = softmaxes
+            ctx.save_for_backward(hidden, weight, bias, targets)
+        elif with_slopes:
+            ctx.save_for_backward(torch.cat(slopes))
+        return torch.cat([softmax.logprobs for softmax in softmaxes])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):  # noqa: ANN001, ANN205
         if not ctx.head_is_trained:
             (slopes,) = ctx.saved_tensors
-            return (slopes * grad[:, None]).to(slopes.dtype), *[None] * 6
+            return (slopes * grad[:, None]).to(ctx.dtype), *[None] * 6
         hidden, weight, bias, targets = ctx.saved_tensors
-        # The weight's gradient is summed over chunks: in float32, whatever the weight is stored in.
-        total = torch.promote_types(weight.dtype, torch.float32)
-        grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.zeros_like(weight, dtype=total)
-        grad_bias = None if bias is None else torch.zeros_like(bias, dtype=total)
-        for start in range(0, len(hidden), ctx.rows):
-            part = slice(start, start + ctx.rows)
-            softmax = ctx.kept.pop(start, None)
-            if softmax is None:
-                logits = F.linear(hidden[part], weight, bias)
-                softmax = _Softmax(logits, targets[part], ctx.transform, differentiated=True)
-            matrix, factors = softmax.logit_gradients(grad[part], dtype=weight.dtype)
-            if grad_hidden is not None:
-                torch.mul(matrix @ weight, factors, out=grad_hidden[part])
-            if total == weight.dtype:
-                grad_weight.addmm_(matrix.T, hidden[part] * factors)
-            else:
-                grad_weight += matrix.T @ (hidden[part] * factors)
-            if grad_bias is not None:
-                grad_bias += (matrix * factors).sum(0, dtype=total)
-            del softmax, matrix  # their memory is the next chunk's
+        head, dtype = _Head(weight, bias, ctx.transform, ctx.width), _sum_dtype(weight)
+        grad_hidden = torch.zeros_like(hidden, dtype=dtype) if ctx.needs_input_grad[0] else None
+        grad_weight = torch.empty_like(weight, dtype=dtype)
+        grad_bias = None if bias is None else torch.zeros_like(bias, dtype=dtype)
+        for part, softmax in zip(ctx.parts, ctx.softmaxes, strict=True):
+            for block, matrix in softmax.logit_gradients(head, hidden[part], targets[part], grad[part]):
+                if grad_hidden is not None:
+                    _add_product(grad_hidden[part], matrix, weight[block])
+                _add_product(grad_weight[block], matrix.T, hidden[part], fresh=part.start == 0)
+                if grad_bias is not None:
+                    grad_bias[block] += matrix.sum(0, dtype=dtype)
+        grad_hidden = None if grad_hidden is None else grad_hidden.to(ctx.dtype)
         grad_bias = None if grad_bias is None else grad_bias.to(weight.dtype)
         return grad_hidden, grad_weight.to(weight.dtype), grad_bias, *[None] * 4
+
+
+def _parts(size: int, rows: int) -> list[slice]:
+    """Chunks of rows; the last one, which is kept, is full."""
+    return [slice(max(0, stop - rows), stop) for stop in range(size, 0, -rows)][::-1] or [slice(0, 0)]
+
+
+def _slopes(softmax: _Softmax, head: _Head, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Gradients of the log-probabilities by the hidden states, where nothing else is trained."""
+    slopes = torch.zeros_like(hidden, dtype=_sum_dtype(head.weight))
+    for block, matrix in softmax.logit_gradients(head, hidden, targets, torch.ones_like(softmax.logprobs)):
+        _add_product(slopes, matrix, head.weight[block])
+    return slopes
+
+
+def _sum_dtype(weight: Tensor) -> torch.dtype:
+    # Gradients are summed over chunks and blocks: in float32, whatever the weight is stored in.
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def _add_product(into: Tensor, left: Tensor, right: Tensor, *, fresh: bool = False) -> None:
+    """Adds a product, or writes it where `fresh` says that nothing is there yet."""
+    if into.dtype == left.dtype:
+        into.addmm_(left, right, beta=0 if fresh else 1)
+    elif fresh:
+        into.copy_(left @ right)
+    else:
+        into += left @ right

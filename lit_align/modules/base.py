@@ -16,6 +16,7 @@ from lit_align.errors import ConfigError, NonFiniteError
 from lit_align.models.backbone import Backbone
 from lit_align.models.batch import PackedBatch
 from lit_align.modules import checkpointing
+from lit_align.modules.gradients import gradient_norm
 from lit_align.modules.schedule import OptimizerCallable, Schedule, fused, parameter_groups
 from lit_align.modules.sharding import sharding
 from lit_align.modules.terms import Meter, Terms, objective
@@ -164,7 +165,7 @@ class AlignmentModule(LightningModule, ABC):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Measures the gradient before it is clipped, and stops before a step that would destroy the weights."""
-        norm = checkpointing.gradient_norm(self)
+        norm = gradient_norm(self)
         # A loss scaler (16-mixed) skips such a step by itself, and lowers its scale: overflows are how it finds it.
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if not (scaled or torch.isfinite(norm)):

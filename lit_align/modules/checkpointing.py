@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import Tensor, nn
+from torch import Tensor
 
 from lit_align.data.steps import StepLoader
 from lit_align.errors import ConfigError, NonFiniteError
@@ -139,15 +139,6 @@ def load(module: "AlignmentModule", checkpoint: dict[str, Any]) -> Resumed:
     if missing:
         raise ConfigError(f"the checkpoint lacks {len(missing)} trained weights, first {missing[0]}")
     return Resumed(**description["resumed"])
-
-
-def gradient_norm(module: nn.Module) -> Tensor:
-    """Total L2 norm of the gradients, over all shards."""
-    from torch.distributed.tensor import DTensor
-
-    grads = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(grads)
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def _finite(value: Tensor) -> bool:
