@@ -57,11 +57,14 @@ def _finished(bench: Bench, task: str, *, fresh: bool) -> dict[str, Any]:
 def _measure(bench: Bench, task: str) -> dict[str, Any]:
     if task in TRAINING:
         return training.measure(bench, task)
-    if task == "sweeps":
-        return sweeps.measure(bench)
-    return {"scoring": inference.scoring, "generation": inference.generation, "encoding": inference.encoding}[task](
-        bench
-    )
+    others = {
+        "avx2": training.measure_avx2,
+        "scoring": inference.scoring,
+        "generation": inference.generation,
+        "encoding": inference.encoding,
+        "sweeps": sweeps.measure,
+    }
+    return others[task](bench)
 
 
 def _earlier(folder: Path, options: Options) -> dict[str, Any]:

@@ -30,14 +30,24 @@ def describe(options: Options) -> dict[str, Any]:
     }
 
 
+def has_avx512() -> bool:
+    """Whether the processor has the vector instructions that are twice as wide as AVX2's."""
+    return "avx512f" in _cpuinfo().get("flags", "").split()
+
+
 def _processor() -> str:
     """The processor's name, and the widest of its vector instructions that matter here."""
+    fields = _cpuinfo()
+    flags = set(fields.get("flags", "").split())
+    widest = next((name for name in ("amx_tile", "avx512f", "avx2") if name in flags), "")
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return f"{name} {widest}".strip()
+
+
+def _cpuinfo() -> dict[str, str]:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        return {}
     values = dict(line.split(":", 1) for line in lines if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in values.items()}
-    flags = set(fields.get("flags", "").split())
-    widest = next((name for name in ("amx_tile", "avx512f", "avx2") if name in flags), "")
-    return f"{fields.get('model name', platform.machine())} {widest}".strip()
+    return {key.strip(): value.strip() for key, value in values.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.workers import ROOT
 
-TASKS = ("sft", "reward", "dpo", "rpo", "scoring", "generation", "encoding", "sweeps")
+TASKS = ("sft", "reward", "dpo", "rpo", "avx2", "scoring", "generation", "encoding", "sweeps")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ class System:
         spec: What it is told.
         repeats: Its measured steps; a slow one takes part in fewer rounds.
         python: The interpreter of its environment.
+        variables: Environment variables of its process, besides those of all.
     """
 
     name: str
@@ -32,6 +33,7 @@ class System:
     spec: Spec
     repeats: int
     python: str = sys.executable
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -74,7 +76,7 @@ class Worker:
                 stderr=errors,
                 text=True,
                 cwd=ROOT,
-                env=_environment(system.spec.threads),
+                env={**_environment(system.spec.threads), **system.variables},
             )
         self.measured: Measured | None = None
 

@@ -9,6 +9,7 @@ from benchmarks.report.numbers import (
     memory_ratio,
     ratio,
     utilisation,
+    with_avx2,
 )
 from benchmarks.spec import TRAINING
 from benchmarks.tasks.inference import FIRST, ONE_BY_ONE, PLAIN_8, PLAIN_64, SECOND, SHARED
@@ -66,6 +67,12 @@ def _of_a_step(task: str) -> Iterator[Goal]:
         target=0.55,
         form="{:.0%}",
         value=lambda results: utilisation(results, task, OURS, counted=BARE),
+    )
+    yield Goal(
+        text=f"{_NAMES[task]}: the same without AVX-512",
+        target=0.55,
+        form="{:.0%}",
+        value=lambda results: utilisation(with_avx2(results), task, OURS, counted=BARE),
     )
     yield Goal(
         text=f"{_NAMES[task]}: cost of framework, logging and data, over a bare step",

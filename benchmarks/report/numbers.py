@@ -84,6 +84,11 @@ def utilisation(results: Results, task: str, name: str, *, counted: str) -> floa
     return median(flops / seconds / peak for flops, seconds, peak in rounds)
 
 
+def with_avx2(results: Results) -> Results:
+    """The training tasks as they were measured without AVX-512."""
+    return results.get("avx2", {}).get("tasks", {})
+
+
 def loss_difference(results: Results, task: str, one: str, other: str, *, first: bool = False) -> float | None:
     """The largest difference between losses of the same rows; of the first step alone where weights may part."""
     measured = [system(results, task, name) for name in (one, other)]

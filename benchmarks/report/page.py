@@ -20,6 +20,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "machine": of.machine,
     "goals": of.goal_table,
     **{task: of.training(task) for task in TRAINING},
+    "avx2": of.avx2,
     "operations": of.operations,
     "scoring": of.scoring,
     "generation": of.generation,

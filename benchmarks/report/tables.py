@@ -16,6 +16,7 @@ from benchmarks.report.numbers import (
     steps,
     system,
     utilisation,
+    with_avx2,
 )
 from benchmarks.spec import TRAINING
 from benchmarks.tasks.inference import FIRST, ONE_BY_ONE, PADDED, PLAIN_8, PLAIN_64, SECOND, SHARED
@@ -99,6 +100,22 @@ def _training_line(results: Results, task: str, name: str) -> tuple[str, ...]:
         "" if share is None else f"{share:.0%}",
         "" if difference is None or (task == "rpo" and first) else f"{difference:.0e}",
     )
+
+
+def avx2(results: Results) -> str:
+    """Steps without AVX-512."""
+    found = with_avx2(results)
+    lines = [
+        (
+            task,
+            _peak(matmul_peaks(found, task)),
+            _spread(rows_per_second(found, task, OURS)),
+            *(f"{utilisation(found, task, name, counted=BARE):.0%}" for name in (OURS, BARE)),
+        )
+        for task in found
+    ]
+    head = ("", "float32 matmul peak", "rows/s (quartiles)", "MFU", "MFU, bare step")
+    return _table(head, lines) if lines else NOT_MEASURED
 
 
 def operations(results: Results) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
-from benchmarks import peers, rows
+from benchmarks import machine, peers, rows
 from benchmarks.bench import Bench
+from benchmarks.spec import TRAINING
 from benchmarks.workers import System
 
 OURS, BARE, OURS_COMPILED = "lit-align", "bare step", "lit-align compiled"
@@ -13,17 +14,43 @@ OURS_CACHED, BARE_CACHED = "lit-align cached", "bare step cached"
 PADDED, TRL, TRL_TUNED, TRL_CACHED, MATMUL = "padded loop", "TRL", "TRL tuned", "TRL tuned cached", "matmul"
 
 _MORE = 3
+# Held to AVX2: MKL, which multiplies; torch's own kernels; oneDNN.
+_AVX2 = {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
 def measure(bench: Bench, task: str) -> dict[str, Any]:
     """Steps of all systems of a task, and what their rows are like."""
-    content = rows.as_demonstrations(bench.pairs) if task == "sft" else rows.as_pairs(bench.pairs)
-    common = {"rows": bench.file("sft" if task == "sft" else "pairs", content), "weights": bench.weights()}
     systems = [
-        System(name=name, spec=bench.spec(task, name, **common, options=options), **how)
+        System(name=name, spec=bench.spec(task, name, **_material(bench, task), options=options), **how)
         for name, options, how in _lineup(bench, task)
     ]
     return {"systems": bench.run(task, systems), "tokens": _tokens(bench), "batch_size": bench.options.batch_size}
+
+
+def measure_avx2(bench: Bench) -> dict[str, Any]:
+    """Steps of every training task as a processor without AVX-512 makes them; nothing where there is none."""
+    if not machine.has_avx512():
+        return {"tasks": {}}
+    tasks = {}
+    for task in TRAINING:
+        label = f"avx2 {task}"
+        systems = [
+            System(
+                name=name,
+                module=f"benchmarks.systems.{module}",
+                spec=bench.spec(label, name, **{**_material(bench, task), "task": task}),
+                repeats=bench.options.repeats,
+                variables=_AVX2,
+            )
+            for name, module in ((MATMUL, "matmul"), (OURS, "trainer"), (BARE, "bare"))
+        ]
+        tasks[task] = {"systems": bench.run(label, systems), "batch_size": bench.options.batch_size}
+    return {"tasks": tasks}
+
+
+def _material(bench: Bench, task: str) -> dict[str, Any]:
+    content = rows.as_demonstrations(bench.pairs) if task == "sft" else rows.as_pairs(bench.pairs)
+    return {"rows": bench.file("sft" if task == "sft" else "pairs", content), "weights": bench.weights()}
 
 
 def _lineup(bench: Bench, task: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
