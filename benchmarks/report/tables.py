@@ -196,9 +196,11 @@ def _sweep(found: dict[str, Any]) -> str:
         inner = {"point": point}
         times = [Spread.of(steps(point["systems"][system])).middle for system in (BARE, LOOP)]
         peaks = [memory(inner, "point", system) for system in (BARE, LOOP)]
+        share = utilisation(inner, "point", BARE, counted=BARE)
         cells = [f"{value:.2f} s" for value in times] + [f"{times[1] / times[0]:.2f}x"] + [_gigabytes(p) for p in peaks]
-        lines.append((f"{point['value']:,.10g}", *cells))
-    return _table((found["axis"], "packed", "padded", "ratio", "packed, memory", "padded, memory"), lines)
+        lines.append((f"{point['value']:,.10g}", *cells, "" if share is None else f"{share:.0%}"))
+    head = (found["axis"], "packed", "padded", "ratio", "packed, memory", "padded, memory", "packed, MFU")
+    return _table(head, lines)
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

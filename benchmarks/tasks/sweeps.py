@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks import rows
 from benchmarks.bench import Bench
 from benchmarks.sizes import llama
-from benchmarks.tasks.training import BARE, PADDED
+from benchmarks.tasks.training import BARE, MATMUL, PADDED
 from benchmarks.workers import System
 
 _PAIRS = 4  # of a step; of K-way tasks, prompts
@@ -89,7 +89,8 @@ def _systems(bench: Bench, point: Point, *, label: str) -> list[System]:
         "batch_size": _PAIRS,
         "max_length": 4096,
     }
+    modules = {MATMUL: "matmul", BARE: "bare", PADDED: "padded"}
     return [
-        System(name=name, module=module, spec=bench.spec(label, name, **common), repeats=repeats)
-        for name, module in ((BARE, "benchmarks.systems.bare"), (PADDED, "benchmarks.systems.padded"))
+        System(name=name, module=f"benchmarks.systems.{module}", spec=bench.spec(label, name, **common), repeats=repeats)
+        for name, module in modules.items()
     ]
