@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
@@ -26,15 +27,25 @@ def sharding(trainer: Trainer | None) -> Shard | None:
             "tensor parallelism is not supported: weights are sharded over all devices\n"
             "Set data_parallel_size of ModelParallelStrategy to their number, and tensor_parallel_size to 1."
         )
-    return partial(shard, mesh=mesh["data_parallel"])
+    mixed = str(trainer.precision_plugin.precision).startswith("bf16-mixed")
+    return partial(shard, mesh=mesh["data_parallel"], layer_dtype=torch.bfloat16 if mixed else None)
 
 
-def shard(module: nn.Module, *, mesh: DeviceMesh) -> None:
-    """Shards a backbone, or a head, over a mesh, in place."""
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+def shard(module: nn.Module, *, mesh: DeviceMesh, layer_dtype: torch.dtype | None = None) -> None:
+    """Shards a backbone, or a head, over a mesh, in place.
 
+    Args:
+        module: What is sharded.
+        mesh: The devices.
+        layer_dtype: What the weights of decoder layers travel and compute in. Shards, gradients and what lies outside
+            of the layers stay as they are, so that with autocast to this dtype products are those of one device.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+
+    reduced = None if layer_dtype is None else torch.float32
+    policy = MixedPrecisionPolicy(param_dtype=layer_dtype, reduce_dtype=reduced, cast_forward_inputs=False)
     for layer in _decoder_layers(module):
-        fully_shard(layer, mesh=mesh)
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(module, mesh=mesh)
     if isinstance(module, Backbone):
         for name in Backbone.READS:

@@ -43,6 +43,7 @@ def fit(case: dict[str, Any], folder: Path, *, ckpt_path: Path | None = None, **
         enable_model_summary=False,
         use_distributed_sampler=False,
         gradient_clip_val=1.0,
+        precision=case.get("precision"),
         accelerator="cpu",
         **settings,
     )

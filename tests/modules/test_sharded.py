@@ -33,6 +33,7 @@ CASES = {
     "grading": {"objective": "SoftLabelBradleyTerry", "rows": {"attributes": QUESTIONS}},
     "one_file": {"objective": "RewardRegression", "strategy": {"save_distributed_checkpoint": False}},
 }
+MIXED = {"mixed": {"objective": "SFT", "precision": "bf16-mixed"}}
 FILES = {"SFT": "sft", "RewardRegression": "ratings", "DPO": "pairs", "SoftLabelBradleyTerry": "pairs"}
 
 
@@ -49,7 +50,7 @@ def cases(toy: dict[str, str]) -> dict[str, Any]:
                 **case.get("backbone", {}),
             },
         }
-        for name, case in CASES.items()
+        for name, case in {**CASES, **MIXED}.items()
     }
 
 
@@ -67,16 +68,20 @@ def metrics(folder: Path) -> dict[tuple[str, int], float]:
     return {(name, step): value for name, step, value in read_metrics(folder / "metrics.jsonl")}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_two_processes_with_sharded_weights_equal_one(
-    name: str, cases: dict[str, Any], two_processes: Path, tmp_path: Path
-) -> None:
+def fit_alone(case: dict[str, Any], folder: Path) -> None:
     spec = importlib.util.spec_from_file_location("sharded", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    script.fit(cases[name], tmp_path, max_steps=6)
+    script.fit(case, folder, max_steps=6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_with_sharded_weights_equal_one(
+    name: str, cases: dict[str, Any], two_processes: Path, tmp_path: Path
+) -> None:
+    fit_alone(cases[name], tmp_path)
     expected, weights = metrics(tmp_path), load_file(tmp_path / "model" / "model.safetensors")
     for part in ("whole", "parts"):
         folder = two_processes / name / part
@@ -89,3 +94,14 @@ def test_two_processes_with_sharded_weights_equal_one(
             path.name for path in (tmp_path / "model").iterdir()
         }
         AutoModelForCausalLM.from_pretrained(folder / "model")
+
+
+def test_mixed_precision_differs_by_its_rounding_alone(
+    cases: dict[str, Any], two_processes: Path, tmp_path: Path
+) -> None:
+    fit_alone(cases["mixed"], tmp_path)
+    expected = metrics(tmp_path)
+    for part in ("whole", "parts"):
+        got = metrics(two_processes / "mixed" / part)
+        assert got == pytest.approx(expected, rel=0.03, abs=1e-3, nan_ok=True)
+        assert got["train/loss", 1] == pytest.approx(expected["train/loss", 1], rel=1e-3)
