@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lit_align.modules.rpo import RPO, KWayRPO
     from lit_align.modules.schedule import Schedule
     from lit_align.modules.sft import SFT
+    from lit_align.modules.sharding import FSDP2
     from lit_align.modules.soft_label import SoftLabelBradleyTerry
 
 _PLACES = {
@@ -35,6 +36,7 @@ _PLACES = {
     "BradleyTerryRegression": "modules.bradley_terry",
     "ConservativeDPO": "modules.preference",
     "DPO": "modules.preference",
+    "FSDP2": "modules.sharding",
     "FourBit": "models.quantization",
     "HFBackbone": "models.huggingface",
     "IPO": "modules.preference",
@@ -64,6 +66,7 @@ _PLACES = {
 
 __all__ = [
     "DPO",
+    "FSDP2",
     "IPO",
     "RPO",
     "SFT",

@@ -46,8 +46,10 @@ def main(spec: Spec) -> None:
 
 def _step(spec: Spec, backbone: Any, reference: Any) -> tuple[Callable[[Any], float], list[Any]]:
     """A step on a batch, and the parameters it trains."""
-    from torch.nn.utils import clip_grad_norm_
+    from torch.nn.utils import clip_grads_with_norm_
     from torch.optim import AdamW
+
+    from lit_align.modules.gradients import gradient_norm
 
     loss_of, parameters = _objective(spec, backbone)
     optimizer = AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
@@ -57,7 +59,9 @@ def _step(spec: Spec, backbone: Any, reference: Any) -> tuple[Callable[[Any], fl
         loss = loss_of(batch, given if reference is None else reference(batch))
         optimizer.zero_grad()
         loss.backward()
-        clip_grad_norm_(parameters, CLIP)
+        norm = gradient_norm(parameters)
+        if norm > CLIP:
+            clip_grads_with_norm_(parameters, CLIP, norm)
         optimizer.step()
         return float(loss.detach())
 

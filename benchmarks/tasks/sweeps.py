@@ -91,6 +91,8 @@ def _systems(bench: Bench, point: Point, *, label: str) -> list[System]:
     }
     modules = {MATMUL: "matmul", BARE: "bare", PADDED: "padded"}
     return [
-        System(name=name, module=f"benchmarks.systems.{module}", spec=bench.spec(label, name, **common), repeats=repeats)
+        System(
+            name=name, module=f"benchmarks.systems.{module}", spec=bench.spec(label, name, **common), repeats=repeats
+        )
         for name, module in modules.items()
     ]

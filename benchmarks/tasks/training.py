@@ -20,25 +20,26 @@ _AVX2 = {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "ONED
 
 def measure(bench: Bench, task: str) -> dict[str, Any]:
     """Steps of all systems of a task, and what their rows are like."""
+    common = _material(bench, task)
     systems = [
-        System(name=name, spec=bench.spec(task, name, **_material(bench, task), options=options), **how)
+        System(name=name, spec=bench.spec(task, name, **common, options=options), **how)
         for name, options, how in _lineup(bench, task)
     ]
     return {"systems": bench.run(task, systems), "tokens": _tokens(bench), "batch_size": bench.options.batch_size}
 
 
 def measure_avx2(bench: Bench) -> dict[str, Any]:
-    """Steps of every training task as a processor without AVX-512 makes them; nothing where there is none."""
+    """Steps of every training task as a processor without AVX-512 makes them; no tasks where this one has none."""
     if not machine.has_avx512():
         return {"tasks": {}}
     tasks = {}
     for task in TRAINING:
-        label = f"avx2 {task}"
+        label, common = f"avx2 {task}", _material(bench, task)
         systems = [
             System(
                 name=name,
                 module=f"benchmarks.systems.{module}",
-                spec=bench.spec(label, name, **{**_material(bench, task), "task": task}),
+                spec=bench.spec(label, name, task=task, **common),
                 repeats=bench.options.repeats,
                 variables=_AVX2,
             )

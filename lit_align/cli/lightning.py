@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -101,9 +102,9 @@ class AlignmentCLI(LightningCLI):
             callbacks.append(PredictionWriter(root / "predictions.jsonl"))
         callbacks += [TrackData(root / "model"), TrackRewardPlots()]
         plugins = _listed(given["plugins"])
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins) and "model_parallel" not in str(
-            given["strategy"]
-        ):
+        # A strategy that shards writes its checkpoints itself.
+        sharded = re.search("fsdp2|model_?parallel", str(given["strategy"]), re.IGNORECASE)
+        if not (sharded or any(isinstance(plugin, CheckpointIO) for plugin in plugins)):
             plugins.append(AtomicCheckpointIO())
         return super().instantiate_trainer(
             default_root_dir=str(root),

@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 _CHUNK_ELEMENTS_ON_CPU, _CHUNK_ELEMENTS = 2**25, 2**27
 # Logits that are made at once. On a CPU they stay in the cache for the passes over them.
 _BLOCK_ELEMENTS_ON_CPU, _BLOCK_ELEMENTS = 2**21, 2**27
+# Tokens of a block, where the vocabulary has as many: thinner products are slow.
+_LEAST_WIDTH = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def projected_logprobs(
 
     Works in chunks of targets, and within a chunk in blocks of the vocabulary. The backward pass needs the softmax
     again: it finds that of the last chunk and computes the others once more, block by block, so peak memory depends
-    neither on the number of targets nor on the vocabulary. Where the weight is frozen nothing is computed twice.
+    neither on the number of targets nor on the vocabulary. Where the head is frozen nothing is computed twice.
 
     Args:
         hidden: What is projected.
@@ -67,14 +69,16 @@ def projected_logprobs(
         bias: Its bias.
         targets: The tokens.
         transform: What follows the projection.
-        chunk_elements: Logits of a chunk, which are held for the backward pass; chosen for the device unless given.
+        chunk_elements: Logits of a chunk, half as many with a soft-cap, which are held for the backward pass; chosen
+            for the device unless given.
         block_elements: Logits that are made at once; chosen for the device unless given.
     """
-    on_cpu = hidden.device.type == "cpu"
-    if chunk_elements is None:
-        chunk_elements = _CHUNK_ELEMENTS_ON_CPU if on_cpu else _CHUNK_ELEMENTS
+    on_cpu, vocabulary = hidden.device.type == "cpu", weight.shape[0]
     if block_elements is None:
         block_elements = _BLOCK_ELEMENTS_ON_CPU if on_cpu else _BLOCK_ELEMENTS
+    if chunk_elements is None:
+        chunk_elements = _CHUNK_ELEMENTS_ON_CPU if on_cpu else _CHUNK_ELEMENTS
+        chunk_elements = min(chunk_elements, block_elements * max(1, vocabulary // _LEAST_WIDTH))
     # Under autocast the recomputation has to see the dtypes that the forward pass saw.
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -83,7 +87,6 @@ def projected_logprobs(
         chunk_elements //= 2  # its slopes are held as well
     if not torch.is_grad_enabled():
         hidden, weight, bias = hidden.detach(), weight.detach(), None if bias is None else bias.detach()
-    vocabulary = weight.shape[0]
     rows = max(1, min(len(hidden), chunk_elements // vocabulary))
     width = max(1, min(vocabulary, block_elements // rows))
     return _ProjectedLogprobs.apply(hidden, weight, bias, targets, transform, rows, width)
@@ -124,23 +127,24 @@ class _Softmax:
     """
 
     def __init__(self, head: _Head, hidden: Tensor, targets: Tensor, *, keep: bool) -> None:
-        tops, totals, picked = [], [], None
+        tops, totals = [], []
+        picked = torch.full(targets.shape, math.nan, dtype=_sum_dtype(head.weight), device=targets.device)
         self._kept: list[tuple[Tensor, Tensor, Tensor | None]] = []
         for block in head.blocks:
             logits = head.logits(hidden, block)
             rows, places = head.find(targets, block)
-            picked = logits.new_full((len(targets),), math.nan) if picked is None else picked
             picked[rows] = logits[rows, places]
             slope = head.transform.slope(logits) if keep else None
-            tops.append(logits.amax(1, keepdim=True))
+            # Where every logit of a block is -inf, nothing may be subtracted from it.
+            tops.append(logits.amax(1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min))
             exponentials = logits.sub_(tops[-1]).exp_()
             totals.append(exponentials.sum(1, keepdim=True))
             if keep:
                 self._kept.append((exponentials, tops[-1], slope))
+            del logits, exponentials, slope  # their memory is the next block's
         every_top = torch.cat(tops, 1)
         self._top = every_top.amax(1, keepdim=True)
         self._total = (torch.cat(totals, 1) * (every_top - self._top).exp_()).sum(1, keepdim=True)
-        assert picked is not None
         self.logprobs = picked - self._top[:, 0] - self._total[:, 0].log()
 
     def logit_gradients(
@@ -162,7 +166,7 @@ class _Softmax:
             if slope is not None:
                 matrix.mul_(slope)
             yield block, matrix.to(head.weight.dtype)
-            del matrix, slope  # their memory is the next block's
+            del matrix, slope
 
 
 class _ProjectedLogprobs(torch.autograd.Function):
@@ -197,13 +201,15 @@ class _ProjectedLogprobs(torch.autograd.Function):
         grad_hidden = torch.zeros_like(hidden, dtype=dtype) if ctx.needs_input_grad[0] else None
         grad_weight = torch.empty_like(weight, dtype=dtype)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=dtype)
-        for part, softmax in zip(ctx.parts, ctx.softmaxes, strict=True):
+        # The last chunk first: it waits, and the others take its place.
+        for part, softmax in zip(reversed(ctx.parts), reversed(ctx.softmaxes), strict=True):
             for block, matrix in softmax.logit_gradients(head, hidden[part], targets[part], grad[part]):
                 if grad_hidden is not None:
                     _add_product(grad_hidden[part], matrix, weight[block])
-                _add_product(grad_weight[block], matrix.T, hidden[part], fresh=part.start == 0)
+                _add_product(grad_weight[block], matrix.T, hidden[part], fresh=part is ctx.parts[-1])
                 if grad_bias is not None:
                     grad_bias[block] += matrix.sum(0, dtype=dtype)
+                del matrix  # its memory is the next block's
         grad_hidden = None if grad_hidden is None else grad_hidden.to(ctx.dtype)
         grad_bias = None if grad_bias is None else grad_bias.to(weight.dtype)
         return grad_hidden, grad_weight.to(weight.dtype), grad_bias, *[None] * 4
@@ -219,7 +225,8 @@ def _slopes(softmax: _Softmax, head: _Head, hidden: Tensor, targets: Tensor) -> 
     slopes = torch.zeros_like(hidden, dtype=_sum_dtype(head.weight))
     for block, matrix in softmax.logit_gradients(head, hidden, targets, torch.ones_like(softmax.logprobs)):
         _add_product(slopes, matrix, head.weight[block])
-    return slopes
+        del matrix
+    return slopes.to(hidden.dtype)
 
 
 def _sum_dtype(weight: Tensor) -> torch.dtype:

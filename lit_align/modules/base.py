@@ -165,7 +165,7 @@ class AlignmentModule(LightningModule, ABC):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Measures the gradient before it is clipped, and stops before a step that would destroy the weights."""
-        norm = gradient_norm(self)
+        norm = gradient_norm(self.parameters())
         # A loss scaler (16-mixed) skips such a step by itself, and lowers its scale: overflows are how it finds it.
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         if not (scaled or torch.isfinite(norm)):

@@ -135,7 +135,8 @@ def nbytes(tensors: Iterable[Tensor]) -> int:
         if inner is None:
             total += tensor.nbytes
         else:
-            total += nbytes(getattr(tensor, name) for name in inner()[0])
+            parts = [getattr(tensor, name) for name in inner()[0]]  # a sharded tensor's are its shard and its devices
+            total += nbytes(part for part in parts if isinstance(part, Tensor))
     return total
 
 

@@ -1,15 +1,63 @@
 """FSDP2 for backbones: every decoder layer is a unit, and the reads are registered as forward methods."""
 
+import shutil
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from lit_align.errors import ConfigError
+from lit_align.files import put_in_place
 from lit_align.models.backbone import Backbone, Shard
+from lit_align.modules.checkpoint_io import AtomicCheckpointIO
+
+
+class FSDP2(ModelParallelStrategy):
+    """Weights, gradients and optimizer states divided among all devices; `--trainer.strategy fsdp2`.
+
+    Lightning's own strategy, which also divides tensors unless it is told the number of devices, and overwrites a
+    checkpoint file by file.
+
+    Args:
+        options: Those of `ModelParallelStrategy`, such as `save_distributed_checkpoint`, but for its sizes.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(tensor_parallel_size=1, **options)
+        self.checkpoint_io = AtomicCheckpointIO()  # of a checkpoint that is one file
+
+    def setup_environment(self) -> None:
+        """Takes all devices, now that their number is known."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Writes beside the checkpoint that was there before, which stays until all of the new one is written."""
+        if not self._save_distributed_checkpoint:
+            super().save_checkpoint(checkpoint, filepath, storage_options)
+            return
+        path = Path(self.broadcast(filepath))
+        building = path.with_name(f".{path.name}.tmp")
+        if self.is_global_zero:
+            shutil.rmtree(building, ignore_errors=True)
+        self.barrier()
+        super().save_checkpoint(checkpoint, building, storage_options)
+        self.barrier()
+        if self.is_global_zero:
+            if path.is_file():
+                path.unlink()
+            put_in_place(building, path)
+        self.barrier()
+
+
+StrategyRegistry.register("fsdp2", FSDP2, description="FSDP2 over all devices", override=True)
 
 
 def sharding(trainer: Trainer | None) -> Shard | None:
@@ -25,9 +73,9 @@ def sharding(trainer: Trainer | None) -> Shard | None:
     if mesh["tensor_parallel"].size() != 1:
         raise ConfigError(
             "tensor parallelism is not supported: weights are sharded over all devices\n"
-            "Set data_parallel_size of ModelParallelStrategy to their number, and tensor_parallel_size to 1."
+            "Say trainer.strategy: fsdp2, or set tensor_parallel_size of ModelParallelStrategy to 1."
         )
-    mixed = str(trainer.precision_plugin.precision).startswith("bf16-mixed")
+    mixed = trainer.precision_plugin.precision == "bf16-mixed"  # float8 rounds the weights itself, once
     return partial(shard, mesh=mesh["data_parallel"], layer_dtype=torch.bfloat16 if mixed else None)
 
 

@@ -84,7 +84,7 @@ class Float8(Precision):
         if self.config.enable_fsdp_float8_all_gather and not sharded:
             raise ConfigError(
                 f"float8_all_gather needs weights that are sharded, not {type(module.trainer.strategy).__name__}\n"
-                "Say trainer.strategy: model_parallel, or leave it out."
+                "Say trainer.strategy: fsdp2, or leave it out."
             )
 
     def _convert(self, backbone: Backbone) -> None:

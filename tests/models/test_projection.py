@@ -1,5 +1,6 @@
 """Chunked projection against the plain log-softmax."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_align.losses import logprobs_of
+from lit_align.models.live_memory import LiveMemory
 from lit_align.models.projection import LogitTransform, projected_logprobs
 
 
@@ -48,14 +50,18 @@ def test_values_and_gradients_equal_the_plain_form_in_any_chunks(
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("block_elements", [9, 2**24])
 @pytest.mark.parametrize("trained", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
-def test_the_gradient_of_any_trained_part_passes_gradcheck(trained: tuple[int, ...], transform: LogitTransform) -> None:
+def test_the_gradient_of_any_trained_part_passes_gradcheck(
+    trained: tuple[int, ...], block_elements: int, transform: LogitTransform
+) -> None:
     *inputs, targets = _inputs()
     for index, value in enumerate(inputs):
         value.requires_grad_(index in trained)
 
     def project(*parts: torch.Tensor) -> torch.Tensor:
-        return projected_logprobs(*parts, targets, transform=transform, chunk_elements=23)
+        sizes = {"chunk_elements": 46, "block_elements": block_elements}
+        return projected_logprobs(*parts, targets, transform=transform, **sizes)
 
     assert torch.autograd.gradcheck(project, inputs)
 
@@ -117,14 +123,44 @@ def test_the_softmax_of_bfloat16_logits_is_taken_in_float32() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_gradients_in_16_bits_are_those_of_float32_but_for_rounding(dtype: torch.dtype, frozen: bool) -> None:
+@pytest.mark.parametrize("sizes", [{}, {"chunk_elements": 140_000, "block_elements": 40_000}], ids=["whole", "cut"])
+def test_gradients_in_16_bits_are_those_of_float32_but_for_rounding(
+    dtype: torch.dtype, frozen: bool, sizes: dict[str, int]
+) -> None:
     # The exponentials of a flat softmax over this vocabulary add up to more than the largest float16.
     hidden, weight, _, targets = _inputs(num_targets=6, vocab=70_000, dim=4)
     half = [(x.detach() / 8).to(dtype).requires_grad_() for x in (hidden, weight)]
     exact = [x.detach().double().requires_grad_() for x in half]
     half[1].requires_grad_(not frozen)
-    projected_logprobs(*half, None, targets, transform=LogitTransform()).sum().backward()
+    projected_logprobs(*half, None, targets, transform=LogitTransform(), **sizes).sum().backward()
     logprobs_of(exact[0] @ exact[1].T, targets=targets).sum().backward()
     for got, expected in zip(half[:1] if frozen else half, exact, strict=False):
         assert got.grad is not None
         torch.testing.assert_close(got.grad.double(), expected.grad, rtol=0.01, atol=2e-3)
+
+
+@pytest.mark.parametrize("bias", [-math.inf, -200.0])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_block_of_tokens_that_cannot_be_leaves_the_others_alone(bias: float, trained: bool) -> None:
+    hidden, weight, shift, targets = _inputs(vocab=12)
+    shift = shift.detach().clone()
+    shift[8:] = bias  # the last of three blocks
+    weight.requires_grad_(trained)
+    sizes = {"chunk_elements": 2**10, "block_elements": 4 * len(targets)}
+    got = projected_logprobs(hidden, weight, shift, targets % 8, transform=LogitTransform(), **sizes)
+    plain = logprobs_of(hidden @ weight.T + shift, targets=targets % 8)
+    torch.testing.assert_close(got, plain)
+    inputs = (hidden, weight) if trained else (hidden,)
+    expected = torch.autograd.grad(plain.sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad(got.sum(), inputs), expected)
+
+
+def test_the_backward_pass_holds_little_more_than_a_chunk() -> None:
+    hidden, weight, _, targets = _inputs(num_targets=2000, vocab=500)
+    with LiveMemory() as memory:
+        got = projected_logprobs(
+            hidden, weight, None, targets, transform=LogitTransform(), chunk_elements=100_000, block_elements=100_000
+        )
+        assert memory.now < 1.2 * 100_000 * 8
+        got.sum().backward()
+    assert memory.peak < 1.4 * 100_000 * 8

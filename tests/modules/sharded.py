@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.optim import AdamW
 
 import lit_align
 from lit_align.modules.callbacks import SaveModel
+from lit_align.modules.sharding import FSDP2
 from lit_align.tracking import JsonlLogger
 from lit_align_plugins import Float8
 
@@ -35,7 +35,7 @@ def fit(case: dict[str, Any], folder: Path, *, ckpt_path: Path | None = None, **
         default_root_dir=folder,
         plugins=plugins,
         logger=JsonlLogger(folder),
-        callbacks=[SaveModel(folder / "model", checkpoint=folder / "last.ckpt")],
+        callbacks=[lit_align.MemoryEstimate(), SaveModel(folder / "model", checkpoint=folder / "last.ckpt")],
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
@@ -56,12 +56,11 @@ def main() -> None:
     for name, case in json.loads(sys.argv[1]).items():
         folder = Path(sys.argv[2]) / name
         for part, steps in (("whole", 6), ("parts", 3), ("parts", 6)):
-            strategy = ModelParallelStrategy(2, 1, **case.get("strategy", {}))
             last = folder / part / "last.ckpt"
             fit(
                 case,
                 folder / part,
-                strategy=strategy,
+                strategy=FSDP2(**case["strategy"]) if "strategy" in case else "fsdp2",
                 devices=2,
                 max_steps=steps,
                 accumulate_grad_batches=2,

@@ -1,12 +1,16 @@
 """What FSDP2 is told of a backbone; that it computes the same is seen in test_sharded."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import model_parallel
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from lit_align.modules.memory import nbytes
 from lit_align.modules.sharding import shard
 
 
@@ -19,12 +23,12 @@ def mesh() -> Iterator[DeviceMesh]:
 
 @pytest.mark.parametrize("layer_dtype", [None, torch.bfloat16])
 def test_layers_alone_travel_in_their_dtype_and_gradients_are_float32(
-    make_module: Callable, make_data: Callable, mesh: DeviceMesh, layer_dtype: torch.dtype | None
+    make_module: Callable, make_data: Callable, toy: dict[str, str], mesh: DeviceMesh, layer_dtype: torch.dtype | None
 ) -> None:
-    module, data = make_module("SFT"), make_data("SFT")
+    module, data = make_module("SFT"), make_data("SFT", tokenizer=toy["tokenizer"])
     module.configure_model()
     data.setup("fit")
-    backbone, seen = module.backbone, {}
+    backbone, seen = module.trained, {}
     names = {"q_proj": "layers.0.self_attn.q_proj", "embedding": "embed_tokens", "norm": "layers.0.input_layernorm"}
     for short, name in names.items():
         layer = next(m for full, m in backbone.named_modules() if full.endswith(name))
@@ -38,4 +42,43 @@ def test_layers_alone_travel_in_their_dtype_and_gradients_are_float32(
     assert seen["q_proj"] == (dtype, torch.bfloat16)
     assert seen["embedding"] == (torch.float32, torch.float32)
     assert seen["norm"] == (dtype, torch.float32)
-    assert {parameter.grad.dtype for parameter in backbone.parameters() if parameter.grad is not None} == {torch.float32}
+    assert {parameter.grad.dtype for parameter in backbone.parameters() if parameter.grad is not None} == {
+        torch.float32
+    }
+
+
+def test_the_bytes_of_sharded_weights_are_those_of_their_shards(make_module: Callable, mesh: DeviceMesh) -> None:
+    module = make_module("SFT")
+    module.configure_model()
+    whole = nbytes(module.parameters())
+    shard(module.trained, mesh=mesh)
+    assert nbytes(module.parameters()) == whole  # there is one device
+
+
+def test_a_checkpoint_stays_whole_until_the_next_one_is(
+    make_module: Callable, make_data: Callable, make_trainer: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: Any, folder: Path) -> None:
+        (folder / "half.distcp").write_text("")
+        raise OSError("the disk is full")
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+
+    trainer, checkpoint = make_trainer(max_steps=1, strategy="fsdp2", devices=1), tmp_path / "last.ckpt"
+    try:
+        trainer.fit(make_module("SFT"), datamodule=make_data("SFT"))
+        checkpoint.write_text("one file, of another strategy")
+        trainer.save_checkpoint(checkpoint)
+        whole = content()
+        assert {".metadata", "meta.pt"} < set(whole)
+        with monkeypatch.context() as context:
+            context.setattr(model_parallel, "_distributed_checkpoint_save", fail)
+            with pytest.raises(OSError, match="full"):
+                trainer.save_checkpoint(checkpoint)
+        assert content() == whole
+        trainer.save_checkpoint(checkpoint)
+        assert content().keys() == whole.keys()
+        assert [path.name for path in tmp_path.glob(".last*")] == []
+    finally:
+        dist.destroy_process_group()
