@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from torch import nn
-from torch.optim import Optimizer
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_align.errors import ConfigError
@@ -76,7 +76,15 @@ def fused(optimizer: Optimizer) -> Optimizer:
     """
     for group in optimizer.param_groups:
         is_open = group.get("fused", False) is None and not group.get("foreach") and not group.get("differentiable")
-        if is_open and all(p.is_floating_point() and p.device.type in _FUSED_DEVICES for p in group["params"]):
+        if is_open and all(_can_fuse(optimizer, parameter) for parameter in group["params"]):
             # Not by the constructor's argument, which makes Lightning refuse to clip gradients in float16.
             group["fused"] = True
     return optimizer
+
+
+def _can_fuse(optimizer: Optimizer, parameter: Tensor) -> bool:
+    from torch.distributed.tensor import DTensor
+
+    if isinstance(parameter, DTensor) and not isinstance(optimizer, Adam):
+        return False  # of sharded weights torch has Adam's kernel alone
+    return parameter.is_floating_point() and parameter.device.type in _FUSED_DEVICES
