@@ -192,7 +192,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-_TRACKING_HELP = "Where MLflow keeps the run; $MLFLOW_TRACKING_URI or a sqlite file beside the run unless given."
+_TRACKING_HELP = (
+    "Where MLflow keeps the run. Unless given: $MLFLOW_TRACKING_URI, else runs/mlflow.db for runs below runs/, and "
+    "mlflow.db in the folder of others."
+)
 _SAVE_HELP = "Which weights become the model folder: the last ones, those of the best checkpoint, or none."
 
 

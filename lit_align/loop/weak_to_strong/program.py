@@ -30,8 +30,8 @@ class WeakToStrong(Program):
     """Aligns a stronger model with what a weaker one says and a reward model selects, again and again.
 
     In every iteration a base model learns from the best of the generator's responses, then from preferences among its
-    own (DPO, then RPO rounds that start from and refer to the model of the round before). The policy with the highest
-    reward on held-out prompts is the champion; it generates for the next iteration (arXiv:2406.11704, section 3.2.4).
+    own (DPO, then RPO rounds that start from and refer to the model of the round before). The last policy that is not
+    clearly worse by reward on held-out prompts generates for the next iteration (arXiv:2406.11704, section 3.2.4).
 
     Args:
         teacher: Generator of the first iteration: a model folder, a hub id, or a class of generator such as a server.
