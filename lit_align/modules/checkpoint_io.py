@@ -56,8 +56,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if Path(path).is_dir():
         raise ConfigError(
-            f"{path}: a folder of sharded weights, which only the strategy that wrote it reads\n"
-            "Make it one file first: python -m lightning.pytorch.utilities.consolidate_checkpoint FOLDER"
+            f"{path}: a folder of sharded weights, which FSDP2 alone reads\n"
+            "Continue with --trainer.strategy fsdp2, on any number of devices; after its last step it writes the model."
         )
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such checkpoint")
