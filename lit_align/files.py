@@ -35,22 +35,31 @@ def put_in_place(building: Path, folder: Path) -> None:
     """Gives a finished folder its name, in place of one that may be there.
 
     Whenever a crash comes, the name belongs to a whole folder, the old or the new one. (Where the system cannot
-    exchange two names at once there is a moment between two renames, and `.NAME.old` is the old one.)
+    exchange two names at once there is a moment between two renames, and `.NAME.old` is the old one.) What had the name
+    may also be a file or a link.
     """
     for file in building.rglob("*"):
         if file.is_file():
             with open(file, "rb") as opened:
                 os.fsync(opened.fileno())
-    if not folder.exists():
+    if not os.path.lexists(folder):
         os.rename(building, folder)
         return
     if not _exchange(building, folder):
         old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
         os.rename(folder, old)
         os.rename(building, folder)
         building = old
-    shutil.rmtree(building)
+    remove(building)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder, if there is one."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 import lit_align.data.kinds
 import lit_align.modules.bradley_terry
@@ -103,7 +103,8 @@ class AlignmentCLI(LightningCLI):
         callbacks += [TrackData(root / "model"), TrackRewardPlots()]
         plugins = _listed(given["plugins"])
         # A strategy that shards writes its checkpoints itself.
-        sharded = re.search("fsdp2|model_?parallel", str(given["strategy"]), re.IGNORECASE)
+        strategy = given["strategy"]
+        sharded = isinstance(strategy, ModelParallelStrategy) or strategy in ("fsdp2", "model_parallel")
         if not (sharded or any(isinstance(plugin, CheckpointIO) for plugin in plugins)):
             plugins.append(AtomicCheckpointIO())
         return super().instantiate_trainer(

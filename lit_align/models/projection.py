@@ -226,7 +226,8 @@ def _slopes(softmax: _Softmax, head: _Head, hidden: Tensor, targets: Tensor) -> 
     for block, matrix in softmax.logit_gradients(head, hidden, targets, torch.ones_like(softmax.logprobs)):
         _add_product(slopes, matrix, head.weight[block])
         del matrix
-    return slopes.to(hidden.dtype)
+    # In float16 the loss's scale is yet to come, without which small ones vanish.
+    return slopes if hidden.dtype == torch.float16 else slopes.to(hidden.dtype)
 
 
 def _sum_dtype(weight: Tensor) -> torch.dtype:

@@ -128,8 +128,9 @@ class SaveModel(Callback):
         paths = [saver.best_model_path for saver in savers if getattr(saver, "monitor", None)]
         if not paths or not paths[0]:
             raise ConfigError("the best weights are asked for, but no ModelCheckpoint monitors a metric")
-        state = trainer.strategy.load_checkpoint(paths[0], weights_only=True)["state_dict"]
-        pl_module.load_state_dict(state, strict=False)
+        state = trainer.strategy.load_checkpoint(paths[0], weights_only=True).get("state_dict")
+        if state is not None:  # a strategy that shards has put it into the module
+            pl_module.load_state_dict(state, strict=False)
 
 
 def _last_loss(module: AlignmentModule) -> str:

@@ -27,12 +27,14 @@ class Resumed:
         consumed: Batches that the epoch's loader had given; None where the loader does not keep count.
         validation_due: Whether this step's validation had yet to come.
         logged: What had been logged of this step.
+        accumulated: Batches of an optimizer step; None in checkpoints that do not say so.
     """
 
     random_states: dict[str, Any]
     consumed: int | None
     validation_due: bool
     logged: dict[str, float]
+    accumulated: int | None = None
 
     @classmethod
     def of(cls, module: "AlignmentModule") -> "Resumed":
@@ -49,6 +51,7 @@ class Resumed:
             consumed=consumed,
             validation_due=due,
             logged=logged if step == trainer.global_step else {},
+            accumulated=trainer.accumulate_grad_batches,
         )
 
     def continue_in(self, module: "AlignmentModule") -> None:
@@ -56,9 +59,18 @@ class Resumed:
 
         Lightning leaves the loader at its start when it was made before the checkpoint was read, as it is to know the
         number of steps; and it skips the validation that follows the step of the checkpoint.
+
+        Raises:
+            ConfigError: The epoch was begun in micro-batches of another size, by which its place is counted.
         """
-        restore_random_states(self.random_states)
         trainer, loader = module.trainer, module.trainer.train_dataloader
+        if self.consumed and self.accumulated not in (None, trainer.accumulate_grad_batches):
+            raise ConfigError(
+                f"the checkpoint is from the middle of an epoch with accumulate_grad_batches {self.accumulated}, "
+                f"this run has {trainer.accumulate_grad_batches}\n"
+                f"Say --trainer.accumulate_grad_batches {self.accumulated} and no data.tokens_per_micro_batch."
+            )
+        restore_random_states(self.random_states)
         if self.consumed is not None and isinstance(loader, StepLoader):
             loader.load_state_dict({"consumed": self.consumed})
         module.logged = (trainer.global_step, self.logged)

@@ -1,6 +1,5 @@
 """FSDP2 for backbones: every decoder layer is a unit, and the reads are registered as forward methods."""
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,11 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.device_mesh import DeviceMesh
 
-from lit_align.errors import ConfigError
-from lit_align.files import put_in_place
+from lit_align.errors import ConfigError, ResourceError
+from lit_align.files import put_in_place, remove
 from lit_align.models.backbone import Backbone, Shard
 from lit_align.modules.checkpoint_io import AtomicCheckpointIO
 
@@ -29,32 +29,62 @@ class FSDP2(ModelParallelStrategy):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(tensor_parallel_size=1, **options)
-        self.checkpoint_io = AtomicCheckpointIO()  # of a checkpoint that is one file
 
     def setup_environment(self) -> None:
         """Takes all devices, now that their number is known."""
         self._data_parallel_size = self.num_nodes * self.num_processes
+        if self._checkpoint_io is None:
+            self.checkpoint_io = AtomicCheckpointIO()  # of a checkpoint that is one file
         super().setup_environment()
+
+    def setup(self, trainer: Trainer) -> None:
+        """Turns inference mode off: gathered weights are reused, and a later training could not differentiate them."""
+        for loop in (trainer.validate_loop, trainer.test_loop, trainer.predict_loop):
+            loop.inference_mode = False
+        super().setup(trainer)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Writes beside the checkpoint that was there before, which stays until all of the new one is written."""
-        if not self._save_distributed_checkpoint:
-            super().save_checkpoint(checkpoint, filepath, storage_options)
-            return
+        """Writes beside the checkpoint that was there before, which stays until all of the new one is written.
+
+        Raises:
+            ConfigError: Several nodes do not share the folder.
+            ResourceError: A process could not write; what was there before is intact.
+        """
         path = Path(self.broadcast(filepath))
         building = path.with_name(f".{path.name}.tmp")
+        self._begin(building)
+        failure: BaseException | None = None
+        try:
+            super().save_checkpoint(checkpoint, building, storage_options)
+        except (OSError, RuntimeError, ResourceError, CheckpointException) as error:
+            failure = error
+        if not self._any(failure) and self.is_global_zero:
+            try:
+                put_in_place(building, path)
+            except OSError as error:
+                failure = error
+        if self._any(failure):
+            if self.is_global_zero:
+                remove(building)
+            raise ResourceError(
+                f"the checkpoint {path} could not be written: {failure or 'another process failed'}\n"
+                "What was there before is intact. Free some space and continue from the last checkpoint (--ckpt_path)."
+            ) from failure
+
+    def _begin(self, building: Path) -> None:
         if self.is_global_zero:
-            shutil.rmtree(building, ignore_errors=True)
+            remove(building)
+            building.parent.mkdir(parents=True, exist_ok=True)
+            if self._save_distributed_checkpoint:
+                building.mkdir()
         self.barrier()
-        super().save_checkpoint(checkpoint, building, storage_options)
-        self.barrier()
-        if self.is_global_zero:
-            if path.is_file():
-                path.unlink()
-            put_in_place(building, path)
-        self.barrier()
+        if self._save_distributed_checkpoint and not self.reduce_boolean_decision(building.is_dir()):
+            raise ConfigError(f"{building.parent}: not the same folder on all nodes; checkpoints need a shared one")
+
+    def _any(self, failure: BaseException | None) -> bool:
+        return self.reduce_boolean_decision(failure is not None, all=False)
 
 
 StrategyRegistry.register("fsdp2", FSDP2, description="FSDP2 over all devices", override=True)
