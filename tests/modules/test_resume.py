@@ -292,6 +292,14 @@ def test_a_checkpoint_of_other_weights_or_another_objective_is_refused(fit: Call
         fit("objective", objective="DPO", ckpt_path=end)
 
 
+def test_an_epoch_is_not_continued_in_micro_batches_of_another_size(fit: Callable, tmp_path: Path) -> None:
+    fit("parts", max_steps=STEPS + 1)
+    within, between = (tmp_path / "parts" / f"step={step}.ckpt" for step in (STEPS + 1, STEPS))
+    with pytest.raises(ConfigError, match="accumulate_grad_batches 2, this run has 4"):
+        fit("within", ckpt_path=within, accumulate_grad_batches=4)
+    fit("between", ckpt_path=between, accumulate_grad_batches=4, max_epochs=EPOCHS)
+
+
 def test_a_missing_checkpoint_is_named(fit: Callable) -> None:
     with pytest.raises(ConfigError, match="nowhere: no such"):
         fit("whole", ckpt_path="nowhere")
