@@ -96,10 +96,9 @@ def sharding(trainer: Trainer | None) -> Shard | None:
     Raises:
         ConfigError: The strategy also divides tensors, for which there is no plan.
     """
-    strategy = None if trainer is None else trainer.strategy
-    if not isinstance(strategy, ModelParallelStrategy):
+    if trainer is None or not isinstance(trainer.strategy, ModelParallelStrategy):
         return None
-    mesh = strategy.device_mesh
+    mesh = trainer.strategy.device_mesh
     if mesh["tensor_parallel"].size() != 1:
         raise ConfigError(
             "tensor parallelism is not supported: weights are sharded over all devices\n"
