@@ -70,7 +70,7 @@ class FSDP2(ModelParallelStrategy):
                 remove(building)
             raise ResourceError(
                 f"the checkpoint {path} could not be written: {failure or 'another process failed'}\n"
-                "What was there before is intact. Free some space and continue from the last checkpoint (--ckpt_path)."
+                "What was there before is intact: continue from the last checkpoint (--ckpt_path)."
             ) from failure
 
     def _begin(self, building: Path) -> None:

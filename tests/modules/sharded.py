@@ -11,6 +11,7 @@ from torch.optim import AdamW
 
 import lit_align
 from lit_align.modules.callbacks import SaveModel
+from lit_align.modules.memory import nbytes
 from lit_align.modules.sharding import FSDP2
 from lit_align.tracking import JsonlLogger
 from lit_align_plugins import Float8
@@ -48,6 +49,8 @@ def fit(case: dict[str, Any], folder: Path, *, ckpt_path: Path | None = None, **
         **settings,
     )
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    whole = sum(weight.numel() * weight.element_size() for weight in module.parameters())  # of a shard, of all of it
+    assert nbytes(module.parameters()) <= whole / trainer.world_size + 4096
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from lit_align.errors import ResourceError
 from lit_align.modules.memory import nbytes
-from lit_align.modules.sharding import shard
+from lit_align.modules.sharding import FSDP2, shard, sharding
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +53,22 @@ def test_layers_alone_travel_in_their_dtype(
     assert seen["q_proj"] == (dtype, torch.bfloat16)
     assert seen["embedding"] == (torch.float32, torch.float32)
     assert seen["norm"] == (dtype, torch.float32)
-    assert {parameter.grad.dtype for parameter in backbone.parameters() if parameter.grad is not None} == {
-        torch.float32
-    }
+    layer: Any = next(module for module in backbone.modules() if type(module).__name__.endswith("DecoderLayer"))
+    group = layer._get_fsdp_state()._fsdp_param_groups[0]
+    assert group._reduce_dtype == (layer_dtype and torch.float32)  # what gradients are summed in
 
 
-def test_the_bytes_of_sharded_weights_are_those_of_their_shards(make_module: Callable, mesh: DeviceMesh) -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", None), ("bf16-mixed", torch.bfloat16)])
+def test_the_precision_of_the_run_says_in_what_layers_travel(
+    make_trainer: Callable, mesh: DeviceMesh, precision: str, dtype: torch.dtype | None
+) -> None:
+    trainer = make_trainer(strategy=FSDP2(), devices=1, precision=precision)
+    trainer.strategy._device_mesh = init_device_mesh("cpu", (1, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+    chosen: Any = sharding(trainer)
+    assert chosen.keywords["layer_dtype"] == dtype
+
+
+def test_sharded_weights_are_counted_in_bytes(make_module: Callable, mesh: DeviceMesh) -> None:
     module = make_module("SFT")
     module.configure_model()
     whole = nbytes(module.parameters())

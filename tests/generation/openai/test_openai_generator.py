@@ -1,61 +1,17 @@
-"""The client of a chat server: each sample once whatever the server does, and what stops at once."""
+"""The client of a chat server: each sample once whatever the server does."""
 
 import asyncio
-import json
-import socket
-import time
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_prompts import KEY, PROMPTS, good, prompt, read
 from stub_server import Faulty, Reply, as_json, chat, error, serving
 
-from lit_align.data.rows import Message, PromptOnly
-from lit_align.errors import ConfigError, DataError, ServiceError
+from lit_align.errors import DataError, ServiceError
 from lit_align.generation.base import Request, Sampling
 from lit_align.generation.openai import OpenAIGenerator
-from lit_align.generation.rows import Generated, generate_rows
-
-KEY = "sk-very-secret"
-
-
-def prompt(text: str, place: int = 1) -> PromptOnly:
-    return PromptOnly(prompt=(Message(role="user", content=text),), fields={}, place=f"prompts.jsonl:{place}")
-
-
-PROMPTS = [prompt(f"question {number}", number) for number in range(1, 21)]
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-@pytest.fixture
-def ask(tmp_path: Path) -> Callable[..., Generated]:
-    """Generates into `out.jsonl` from a server."""
-
-    def run(
-        url: str,
-        prompts: list[PromptOnly] = PROMPTS,
-        *,
-        name: str = "out.jsonl",
-        sampling: Sampling | None = None,
-        max_failed: float = 0.0,
-        **options: Any,
-    ) -> Generated:
-        generator = OpenAIGenerator(base_url=url, model="stub", **options)
-        sampling = sampling or Sampling(max_new_tokens=5)
-        return generate_rows(
-            prompts, generator=generator, output=tmp_path / name, sampling=sampling, max_failed=max_failed
-        )
-
-    return run
-
-
-def good(body: dict[str, Any], times: int) -> Reply:
-    return chat(body)
+from lit_align.generation.rows import Generated
 
 
 def test_each_sample_comes_once_from_a_server_with_faults(ask, tmp_path):
@@ -245,67 +201,6 @@ def test_what_no_repetition_helps_stops_at_once(ask, tmp_path, status):
     assert "0 of 20 responses are in" in str(stopped.value)
 
 
-def test_the_key_goes_to_the_server_and_nowhere_else(ask, tmp_path, monkeypatch):
-    monkeypatch.setenv("MY_KEY", KEY)
-    with serving(good) as server:
-        ask(server.url, key_variable="MY_KEY")
-        assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
-        server.behaviour = lambda body, times: error(401, f"wrong key {KEY}")
-        with pytest.raises(ServiceError, match=r"wrong key \*\*\*") as stopped:
-            ask(server.url, key_variable="MY_KEY", name="other.jsonl")
-        assert KEY not in str(stopped.value)
-    with serving(good) as server:  # the other one may still be reading requests that were given up
-        ask(server.url, name="third.jsonl")
-        assert all("authorization" not in headers for headers in server.headers)
-    assert not [path for path in tmp_path.iterdir() if KEY in path.read_text()]
-
-
-def test_a_key_that_goes_unencrypted_to_another_machine_is_mentioned(monkeypatch, capsys):
-    from lit_align.generation.openai.access import read_key
-
-    monkeypatch.setenv("MY_KEY", KEY)
-    assert read_key("MY_KEY", "http://gpu-7:8000/v1") == KEY
-    assert "gpu-7 unencrypted" in capsys.readouterr().err
-    for url in ("http://localhost/v1", "http://[::1]:80/v1", "https://gpu-7/v1"):
-        read_key("MY_KEY", url)
-    assert capsys.readouterr().err == ""
-
-
-def test_a_server_that_is_not_there_is_an_error_at_once(ask):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-    began = time.monotonic()
-    with pytest.raises(ServiceError, match="Is the server running"):
-        ask(url)
-    assert time.monotonic() - began < 2
-
-
-def test_a_server_that_has_gone_is_knocked_at_ever_more_seldom(tmp_path):
-    with serving(good) as server:
-        generator = OpenAIGenerator(base_url=server.url, model="stub", patience=0.5, max_concurrency=4)
-        server.behaviour = lambda body, times: server.close() or Reply(sent=0.0)
-        with pytest.raises(ServiceError, match="nothing but faults"):
-            generate_rows(PROMPTS, generator=generator, output=tmp_path / "x.jsonl", sampling=Sampling())
-    assert 4 <= int(generator.status().split()[0]) < 120
-
-
-def test_a_server_that_only_fails_is_given_up(ask):
-    with (
-        serving(lambda body, times: error(503, "loading")) as server,
-        pytest.raises(ServiceError, match=r"nothing but faults for .* s; the last: 503: loading"),
-    ):
-        ask(server.url, patience=0.2, attempts=10_000)
-
-
-def test_a_server_that_rejects_every_request_is_not_asked_for_all(ask):
-    many = [prompt(f"question {number}", number) for number in range(100)]
-    with serving(lambda body, times: error(422, "Unexpected fields: top_k")) as server:
-        with pytest.raises(ServiceError, match="it rejects every request: 422: Unexpected fields: top_k"):
-            ask(server.url, many, max_concurrency=1)
-        assert len(server.bodies) == 8
-
-
 def test_another_address_continues_what_one_began(ask, tmp_path):
     def first_ten(body: dict[str, Any], times: int) -> Reply:
         return chat(body) if int(body["messages"][0]["content"].split()[1]) <= 10 else error(403, "enough")
@@ -319,128 +214,12 @@ def test_another_address_continues_what_one_began(ask, tmp_path):
     assert [row["generator"]["served_by"]["endpoint"] for row in rows] == [one.url] * 10 + [other.url] * 10
 
 
-def test_redirects_and_oversized_answers_are_not_followed(ask, monkeypatch):
-    with serving(lambda body, times: Reply(status=307, headers={"Location": "http://127.0.0.1:1/"})) as server:
-        with pytest.raises(ServiceError, match="it redirects"):
-            ask(server.url)
-        monkeypatch.setattr("lit_align.generation.openai.transport._LONGEST_BODY", 2**20)
-        server.behaviour = lambda body, times: chat(body, content="x" * 2**21)
-        with pytest.raises(ServiceError, match="the answer is larger than 1 MiB"):
-            ask(server.url, PROMPTS[:1], attempts=1, name="other.jsonl")
-
-
-@pytest.mark.parametrize("cookie", ["session=1", "\xe9=1"])
-def test_no_cookie_is_taken(ask, cookie):
-    busy = error(503, "busy", Set_Cookie=cookie)
-    with serving(lambda body, times: chat(body) if times else busy) as server:
-        assert ask(server.url, max_concurrency=2).samples == 20
-        assert not any("cookie" in headers for headers in server.headers)
-
-
-def test_proxies_of_the_environment_are_not_used(ask, monkeypatch):
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "")
-    with serving(good) as server:
-        assert ask(server.url).samples == 20
-
-
-def test_a_wait_that_the_server_asks_for_is_kept_by_all(ask):
-    asked: list[float] = []
-
-    def limited(body: dict[str, Any], times: int) -> Reply:
-        asked.append(time.monotonic())
-        return error(429, "slow down", retry_after="1") if len(asked) == 5 else chat(body)
-
-    with serving(limited) as server:
-        ask(server.url, [*PROMPTS, prompt("one more")], max_concurrency=2)
-    gaps = [later - earlier for earlier, later in pairwise(asked)]
-    assert sum(gap > 0.8 for gap in gaps) == 1
-    assert len(asked) == 22
-
-
-def test_a_wait_longer_than_patience_ends_the_command(ask):
-    with (
-        serving(lambda body, times: error(429, "quota", retry_after="3600")) as server,
-        pytest.raises(ServiceError, match="it asks to wait 3600 s"),
-    ):
-        ask(server.url)
-
-
-def test_concurrency_follows_what_the_server_bears(ask):
-    many = [prompt(f"question {number}", number) for number in range(200)]
-
-    def small(body: dict[str, Any], times: int) -> Reply:
-        return Reply(delay=0.05, body=chat(body).body) if server.busy <= 12 else error(429, "too many")
-
-    with serving(small) as server:
-        ask(server.url, many, max_concurrency=32, attempts=100)
-        refused = len(server.bodies) - 200
-    assert 9 <= server.most_busy <= 32
-    assert refused < 100
-
-
-def test_the_window_halves_once_a_burst_and_recovers():
-    from lit_align.generation.openai.window import Window
-
-    async def run() -> None:
-        window = Window(least=1, most=16)
-        for _ in range(200):
-            window.grow()
-        assert window.size == 16
-        sent = time.monotonic()
-        for _ in range(10):
-            window.shrink(sent=sent)
-        assert window.size == 8
-        for _ in range(20):
-            window.shrink(sent=time.monotonic())
-        assert window.size == 1
-        for _ in range(8):
-            window.grow()
-        assert window.size > 3
-
-    asyncio.run(run())
-
-
-def test_tokens_and_spend_are_counted_and_limited(ask, tmp_path, capsys):
-    with serving(good) as server:
-        generator = OpenAIGenerator(base_url=server.url, model="stub", prompt_price=1e6, response_price=2e6)
-        generate_rows(PROMPTS, generator=generator, output=tmp_path / "x.jsonl", sampling=Sampling())
-        assert generator.status() == "140 + 60 tokens, 260.00 spent"
-        with pytest.raises(ServiceError, match=r"26\.00 is spent, and max_spend is 20"):
-            ask(server.url, prompt_price=1e6, response_price=2e6, max_spend=20, max_concurrency=1)
-    assert len(read(tmp_path / "out.jsonl.part.jsonl")) == 3
-
-
 def test_it_works_where_an_event_loop_is_running_already(ask):
     async def notebook() -> Generated:
         return ask(server.url)
 
     with serving(good) as server:
         assert asyncio.run(notebook()).samples == 20
-
-
-@pytest.mark.parametrize(
-    ("options", "cause"),
-    [
-        ({"base_url": "http://user:pass@host/v1"}, "base_url holds a user name"),
-        ({"base_url": "http://host/v1?api-key=pass"}, "base_url holds a user name"),
-        ({"base_url": "host/v1"}, "must be an address"),
-        ({"base_url": "http://host:port/v1"}, "is no address"),
-        ({"proxy": "http://user:pass@proxy:3128"}, "proxy holds a user name"),
-        ({"max_concurrency": 0}, "max_concurrency must be positive, got 0"),
-        ({"min_concurrency": 65}, "min_concurrency 65 exceeds max_concurrency 64"),
-        ({"read_timeout": float("nan")}, "read_timeout must be positive"),
-        ({"extra": {"stream": True}}, "extra cannot set stream"),
-        ({"max_spend": 1.0}, "max_spend needs prompt_price"),
-        ({"prompt_price": -1.0}, "prices must not be negative"),
-    ],
-)
-def test_options_that_cannot_work_are_refused_without_showing_secrets(options, cause):
-    with pytest.raises(ConfigError, match=cause) as refused:
-        OpenAIGenerator(**{"base_url": "http://host/v1", "model": "m", **options})
-    assert "pass@" not in str(refused.value)
-    assert "key=pass" not in str(refused.value)
 
 
 def test_a_file_that_was_not_served_to_the_end_says_how_to_go_on(ask):
